@@ -1,0 +1,63 @@
+/* broker.h - the NATS front end and the JetStream engine: start, lame duck, stop. The face of broker/.
+ * Wired by cmd/node.c. Thread: loop. */
+#pragma once
+
+#include "broker/auth/account.h"
+#include "broker/core/router.h"
+#include "cluster/cluster.h"
+#include "raft/group.h"
+#include "store/state/state.h"
+
+struct broker;
+
+struct broker_user {
+    char *name, *password; /* password plain or bcrypt ($2a$...) */
+    struct account *account;
+    void *permissions; /* NULL: all */
+};
+/* Filled by cmd/conf.c; the broker keeps the pointer. */
+struct broker_options {
+    struct env *env;
+    struct net *net;
+    const char *server_name;
+    char server_id[64]; /* N + 55 base32 */
+    const char *version;
+    const char *cluster_name; /* NULL: not clustered */
+    const char *host;         /* client listener */
+    int port;                 /* 0: any; the real one is in broker_port */
+    const char *client_advertise;
+    uint64_t max_payload, max_control_line, max_pending;
+    uint32_t max_connections;
+    uint64_t ping_interval_ns, write_deadline_ns, auth_timeout_ns;
+    uint32_t ping_max;
+    uint64_t lame_duck_duration_ns, lame_duck_grace_ns;
+    struct accounts *accounts;
+    struct broker_user *users;
+    size_t user_count;
+    const char *token; /* NULL: none */
+    struct account *no_auth_account; /* used when nothing is required, or no_auth_user is set */
+    bool auth_required;
+    bool jetstream;
+    const char *store_dir;
+    int64_t js_max_memory, js_max_file;
+    const char *http_host;
+    int http_port; /* -1: off; 0: any */
+};
+
+/* The parts that node.c made before; group, state and cluster may be NULL (no JetStream, no cluster). */
+struct broker_parts {
+    struct router *router;
+    struct group *group;
+    struct state *state;
+    struct cluster *cluster;
+    node_id self;
+};
+NODISCARD int broker_open(const struct broker_options *o, const struct broker_parts *p, struct broker **out);
+NODISCARD int broker_listen(struct broker *b); /* E_ADDRINUSE */
+int broker_port(const struct broker *b);
+void broker_lame_duck(struct broker *b, void (*done)(void *ctx), void *ctx);
+void broker_close(struct broker *b, void (*done)(void *ctx), void *ctx);
+/* The state machine's watcher: node.c passes it to state_open. Before broker_open it only counts nothing. */
+void broker_watcher(struct broker *b, struct state_watcher *w);
+void broker_leadership(struct broker *b, node_id leader, bool self);
+void broker_peer_info(struct broker *b); /* connect_urls changed */

@@ -1,0 +1,3 @@
+/* kv.h - SEAM placeholder: written by the store's author. */
+#pragma once
+struct kv;

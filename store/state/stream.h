@@ -1,0 +1,67 @@
+/* stream.h - one stream: config, messages, consumers, dedup window. Changed by apply only. */
+#pragma once
+
+#include "store/base/json_out.h"
+#include "store/base/list.h"
+#include "store/base/map.h"
+#include "store/base/slice.h"
+#include "store/base/units.h"
+#include "store/store.h"
+
+enum stream_retention { RETENTION_LIMITS, RETENTION_INTEREST, RETENTION_WORKQUEUE };
+enum stream_discard { DISCARD_OLD, DISCARD_NEW };
+enum stream_storage { STORAGE_FILE, STORAGE_MEMORY };
+
+/* JetStream's StreamConfig, section 6.1 of the protocol reference; stream_fields.c holds its table. All text is owned by the
+ * config (one arena). -1: unlimited where JetStream says so. */
+struct stream_config {
+    struct text name, description;
+    struct text *subjects;
+    size_t subject_count;
+    int retention, discard, storage; /* enums above */
+    int64_t max_consumers, max_msgs, max_bytes, max_age_ns, max_msgs_per_subject, max_msg_size;
+    int64_t num_replicas, duplicate_window_ns, subject_delete_marker_ttl_ns;
+    uint64_t first_seq;
+    struct text compression; /* "none" or "s2": kept and shown; how bytes lie on disk is ours */
+    bool no_ack, allow_direct, mirror_direct, discard_new_per_subject, sealed, deny_delete, deny_purge;
+    bool allow_rollup_hdrs, allow_msg_ttl;
+    int64_t limit_inactive_threshold_ns, limit_max_ack_pending; /* consumer_limits */
+    struct text metadata, placement, republish, subject_transform; /* JSON as given, "" when absent */
+    void *arena;
+};
+
+struct stream {
+    struct state *state;
+    uint32_t id, account_id;
+    struct text account; /* name */
+    struct stream_config config;
+    int64_t created_ns;
+    struct store_stream *store;
+    struct map consumers;       /* replicated ones, by name */
+    struct list consumer_list;  /* the same in creation order (struct consumer.in_stream) */
+    struct list locals;         /* consumers of this node only (broker/js/local_consumer.c) */
+    void *engine;               /* the watcher's */
+    /* apply's own below */
+    struct stream_apply *apply;
+};
+
+struct store_counts stream_counts(const struct stream *s);
+struct consumer *stream_consumer(const struct stream *s, struct text name);
+/* True when this literal subject is one of the stream's. */
+bool stream_captures(const struct stream *s, struct text subject);
+
+/* ---- config (stream_fields.c) ---- */
+struct config_error {
+    int code;        /* enum js_error */
+    char text[256];
+};
+/* From a client's JSON, with defaults set and validated alone (not against other streams). On error: rc E_INVAL and the
+ * protocol's own error. Owner of the result: the caller (stream_config_free). */
+NODISCARD int stream_config_decode(struct text json, struct stream_config *out, struct config_error *error);
+/* JSON in JetStream's member order; what is absent there is absent here. */
+void stream_config_encode(const struct stream_config *c, struct json_out *j, const char *key);
+bool stream_config_equal(const struct stream_config *a, const struct stream_config *b);
+/* May `from` become `to`? E_INVAL with the protocol's text. */
+NODISCARD int stream_config_update_check(const struct stream_config *from, const struct stream_config *to,
+                                         struct config_error *error);
+void stream_config_free(struct stream_config *c);
