@@ -32,6 +32,8 @@ struct group_options {
 NODISCARD int group_open(const struct group_options *o, struct group **out);
 bool group_is_empty(const struct group *g); /* no configuration: must be bootstrapped or joined */
 const struct log_facts *group_facts(const struct group *g);
+/* Durable before it returns; only before group_start. The origin incarnation is facts.boots then. */
+NODISCARD int group_facts_store(struct group *g, const struct log_facts *facts);
 /* Writes the first configuration, the same on every member, durably; blocking. */
 NODISCARD int group_bootstrap(struct group *g, node_id self, const struct group_member *members, size_t count);
 /* Starts ticking as `self`. */

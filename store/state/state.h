@@ -44,6 +44,7 @@ struct state_watcher {
     void (*batch)(void *ctx, node_id origin, uint64_t incarnation, uint64_t number);
     void (*result)(void *ctx, const struct apply_result *r);
     void (*batch_done)(void *ctx);
+    void *origin_ctx; /* the ctx of the three above: the proposer; the rest is the engine's */
     void (*stream_created)(void *ctx, struct stream *s);
     void (*stream_updated)(void *ctx, struct stream *s);
     void (*stream_deleted)(void *ctx, struct stream *s); /* before its memory goes; consumers first */
@@ -71,6 +72,8 @@ void state_close(struct state *s);
 /* Applies one committed entry. The bytes lie in payload, which is kept by reference where messages need it.
  * An entry that can't be decoded is FATAL. */
 void state_apply(struct state *s, log_index index, log_term term, struct slice payload);
+/* An entry without commands (barrier, configuration): only the applied index moves. */
+void state_pass(struct state *s, log_index index, log_term term);
 struct store_at state_at(const struct state *s);
 /* Starts a flush of all that changed (store_flush). done on the loop. E_BUSY. */
 NODISCARD int state_flush(struct state *s, void (*done)(void *ctx, struct store_at at), void *ctx);
