@@ -17,6 +17,7 @@ struct logger_options {
     bool time, time_utc;  /* stamp; in UTC */
     bool json;            /* one object a line: level, service, time, message */
     uint64_t bytes_max;   /* the file is rotated beyond; 0: never */
+    unsigned files_max;   /* rotated files kept; 0: all */
 };
 
 /* Opens the log; may be called again (reload). E_IO when the file can't be opened: the old one stays. */
