@@ -11,6 +11,7 @@
 
 struct router;
 struct conn; /* broker/client/conn.h */
+struct env;
 
 /* A message on its way. Texts are borrowed for the call; owner, when set, is what header and body lie in: whoever
  * keeps them takes a reference. header: the whole block with NATS/1.0 and its blank line; empty: none. */
@@ -23,24 +24,29 @@ struct message {
     struct text deliver;   /* JetStream: route by this subject, show `subject`; empty: same */
 };
 
-enum sub_kind { SUB_CLIENT, SUB_INTERNAL };
+/* Internal ones aren't told to peers and see nothing that a peer relays: every node has its own. A system
+ * one is a service that each node runs and that all must hear ($SYS.REQ): told to peers like a client's. */
+enum sub_kind { SUB_CLIENT, SUB_INTERNAL, SUB_SYSTEM };
 struct sub {
     struct account *account;
     struct text subject, queue; /* owned by the subscriber; queue empty: none */
-    enum sub_kind kind;         /* internal ones aren't told to peers */
+    enum sub_kind kind;
     struct conn *conn;          /* SUB_CLIENT */
-    /* True: delivered. False: couldn't (closed, over its limit): a queue tries another member. */
+    /* True: delivered. False: couldn't (closed, over its limit): a queue tries another member. It may
+     * subscribe, unsubscribe (itself, others), publish and close connections. */
     bool (*deliver)(struct sub *s, const struct message *m);
     void *owner;
     struct list_node in_conn;
     uint64_t sid_msgs, max_msgs; /* delivered; UNSUB max, 0: none */
     void *trie; /* router's own */
+    uint32_t trie_index;
 };
 
 struct router_options {
     struct env *env;
     node_id self;
-    /* Interest of this node changed: (account, subject, queue) now has count client members (0: gone). */
+    /* Interest of this node changed: (account, subject, queue) now has count members (0: gone). Without a queue
+     * only coming (1) and going (0) are told. Called at once, before the change can cause a relayed message. */
     void (*interest)(void *ctx, struct account *a, struct text subject, struct text queue, uint32_t count);
     /* A message for a peer: once per peer. queues: the queue groups it must serve there (one member each); plain:
      * its plain subscriptions too. */
@@ -79,9 +85,19 @@ struct router_watch {
     struct account *account;
     struct text subject;
     void (*changed)(struct router_watch *w);
+    struct list_node due; /* router's own */
 };
 void router_watch(struct router *r, struct router_watch *w);
 void router_unwatch(struct router *r, struct router_watch *w);
 /* All client interest of this node, for a peer that just came up. */
 void router_interest_each(struct router *r, void (*each)(void *ctx, struct account *a, struct text subject,
                                                          struct text queue, uint32_t count), void *ctx);
+
+struct router_stats {
+    uint64_t subs, cached, inserts, removes, matches, cache_hits, max_fanout;
+    double avg_fanout;
+};
+/* Of all accounts. */
+void router_stats(const struct router *r, struct router_stats *out);
+/* Every local subscription of an account, in no useful order. Nothing may change meanwhile. */
+void router_subs_each(struct router *r, struct account *a, void (*each)(void *ctx, struct sub *s), void *ctx);
