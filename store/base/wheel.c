@@ -9,6 +9,8 @@
 
 #include <stdlib.h>
 
+#include "store/base/bug.h"
+
 #define TICK_SHIFT 21 /* 2.1 ms: with the timer's 1 ms that keeps the promise of 5 */
 #define DIGIT_BITS 6
 #define SLOTS 64
@@ -24,6 +26,12 @@ struct wheel {
     struct list firing;
     bool running;
 };
+
+/* Rounded up: never early. */
+static uint64_t due_tick(const struct wheel_entry *e)
+{
+    return (e->due_ns >> TICK_SHIFT) + (BUG_WHEEL_EARLY ? 0 : 1);
+}
 
 static unsigned level_of(uint64_t now, uint64_t tick)
 {
@@ -42,7 +50,7 @@ static uint64_t slot_tick(uint64_t now, unsigned level, unsigned slot)
 /* Returns the tick at which something is to be done for the entry. */
 static uint64_t place(struct wheel *w, struct wheel_entry *e)
 {
-    uint64_t tick = (e->due_ns >> TICK_SHIFT) + 1; /* rounded up: never early */
+    uint64_t tick = due_tick(e);
     if (tick <= w->now) tick = w->now + 1;
     unsigned level = level_of(w->now, tick);
     unsigned slot = (unsigned)(tick >> (level * DIGIT_BITS)) & (SLOTS - 1);
@@ -88,7 +96,7 @@ static void cascade(struct wheel *w, struct list *from)
     list_splice(&moved, from);
     for (struct list_node *n; (n = list_pop_front(&moved)) != NULL;) {
         struct wheel_entry *e = CONTAINER_OF(n, struct wheel_entry, node);
-        if ((e->due_ns >> TICK_SHIFT) + 1 <= w->now)
+        if (due_tick(e) <= w->now)
             list_push_back(&w->firing, n);
         else
             place(w, e);
