@@ -5,6 +5,7 @@
 #include "cluster/net/sock.h"
 #include "raft/transport.h"
 #include "store/base/env.h"
+#include "store/base/list.h"
 #include "store/base/reader.h"
 #include "store/base/slice.h"
 #include "store/base/units.h"
@@ -51,12 +52,26 @@ struct cluster_options {
     /* dead: the peer's kernel closed or refused: its process is gone. */
     void (*on_peer_down)(void *ctx, struct cluster_peer *p, bool dead);
     void (*on_peer_info)(void *ctx, struct cluster_peer *p); /* client_urls changed */
+    /* Another process, started later, runs under our name: this one isn't let in any more. May be NULL. */
+    void (*on_fenced)(void *ctx);
     void *ctx;
 };
 NODISCARD int cluster_open(const struct cluster_options *o, struct cluster **out);
-/* Closes all links, then frees; done on the loop. */
+/* Closes all links, then frees; done on the loop. Nobody else is called from now on. */
 void cluster_close(struct cluster *c, void (*done)(void *ctx), void *ctx);
 int cluster_port(const struct cluster *c); /* the real one */
+/* Tells all peers, now and to come. */
+void cluster_set_client_urls(struct cluster *c, const char *client_urls);
+
+/* Hears of peers, after options.on_peer_*. A peer that went down without a sign of death is reported down
+ * once more, with dead, when its kernel refuses a dial. Embedded in its owner. */
+struct cluster_watcher {
+    struct list_node node;
+    void (*up)(struct cluster_watcher *w, struct cluster_peer *p);
+    void (*down)(struct cluster_watcher *w, struct cluster_peer *p, bool dead);
+};
+void cluster_watch(struct cluster *c, struct cluster_watcher *w);
+void cluster_unwatch(struct cluster_watcher *w); /* harmless when it doesn't watch */
 
 /* Registers who takes a frame type; the body is borrowed: valid for the call, unless message is referenced. */
 void cluster_on(struct cluster *c, enum frame_type type,
@@ -73,11 +88,16 @@ size_t cluster_expected(const struct cluster *c);
 
 /* ---- forming a cluster (bootstrap.c) ----
  * Once all expected peers are up and empty and agree on names, the lowest name fixes the list; agreed is
- * called on every one with the same list, durable on all, in name order. */
+ * called on every one with the same list, in name order; it makes that durable before it returns. Every
+ * member calls this at its start, also one that isn't empty: that is how the others learn of it. Without
+ * routes (but to itself) a node agrees with itself. agreed comes later, never from inside the call. */
 struct cluster_bootstrap_options {
     struct cluster *cluster;
     bool empty; /* our own Raft log is empty */
     void (*agreed)(void *ctx, const node_id *ids, const char *const *names, size_t count);
+    /* A peer isn't empty: a cluster exists, and this node, which is empty, must be added to it. Called once; may be
+     * NULL. agreed may still follow: that peer was one step ahead of us. */
+    void (*joining)(void *ctx, const struct cluster_peer *member);
     void *ctx;
 };
 void cluster_bootstrap(const struct cluster_bootstrap_options *o);
