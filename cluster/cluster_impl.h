@@ -9,6 +9,7 @@
 #define CLUSTER_GREETING_MAX 64 /* accepted links that haven't said who they are */
 
 struct bootstrap;
+struct relay_message;
 struct cluster {
     struct cluster_options o; /* texts are this struct's own */
     struct list links, peers, dials, watchers;
@@ -26,6 +27,8 @@ struct cluster {
     struct cluster_watcher raft_watcher; /* peer_transport.c */
     struct group *group;
     struct bootstrap *bootstrap;
+    void (*relay)(void *ctx, node_id from, const struct relay_message *m);
+    void *relay_ctx;
     struct env_defer turn; /* flushes, drops, resumes; the last one frees */
     struct env_timer sweep;
     struct mono swept;
