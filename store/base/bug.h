@@ -24,6 +24,24 @@
 #ifndef BUG_LOG_FLOOR_NOT_LOWERED
 #define BUG_LOG_FLOOR_NOT_LOWERED 0
 #endif
+#ifndef BUG_ORIGIN_REPEAT
+#define BUG_ORIGIN_REPEAT 0
+#endif
+#ifndef BUG_DEDUP_NOT_SAVED
+#define BUG_DEDUP_NOT_SAVED 0
+#endif
+#ifndef BUG_ACK_FLOOR_BACK
+#define BUG_ACK_FLOOR_BACK 0
+#endif
+#ifndef BUG_REDELIVERY_LOST
+#define BUG_REDELIVERY_LOST 0
+#endif
+#ifndef BUG_PURGE_NOT_COUNTED
+#define BUG_PURGE_NOT_COUNTED 0
+#endif
+#ifndef BUG_EXPECT_SEQ_OFF
+#define BUG_EXPECT_SEQ_OFF 0
+#endif
 
 #define BUG_TABLE(X)                                                                               \
     /* name, what is wrong, who finds it */                                                        \
@@ -33,4 +51,10 @@
     X(LOG_CUT_EARLY, "a torn tail takes a good batch with it", "unit: log_test; simulation") \
     X(LOG_VOTE_LOST, "the vote is forgotten at load", "unit: log_test; simulation") \
     X(LOG_NEXT_NOT_MOVED, "a truncation does not move the next index", "unit: log_test; simulation") \
-    X(LOG_FLOOR_NOT_LOWERED, "entries that were cut still count as durable", "unit: log_test; simulation")
+    X(LOG_FLOOR_NOT_LOWERED, "entries that were cut still count as durable", "unit: log_test; simulation") \
+    X(ORIGIN_REPEAT, "a batch that was applied is applied again", "unit: apply_test; simulation") \
+    X(DEDUP_NOT_SAVED, "message ids are forgotten by a restart", "unit: state_test; simulation") \
+    X(ACK_FLOOR_BACK, "an ack out of order moves the floor back", "unit: consumer_test") \
+    X(REDELIVERY_LOST, "a redelivery isn't counted", "unit: consumer_test; simulation") \
+    X(PURGE_NOT_COUNTED, "a purge leaves consumers' num_pending as it was", "unit: apply_test; simulation") \
+    X(EXPECT_SEQ_OFF, "expected last sequence is compared with the next one", "unit: apply_test; simulation")
