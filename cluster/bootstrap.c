@@ -21,7 +21,8 @@
 #include "store/base/logger.h"
 
 #define BOOTSTRAP_TICK_NS (100 * NS_PER_MS)
-#define BOOTSTRAP_TICKS_TELL 10 /* views are repeated: a route may have turned out to be complete  \
+#define BOOTSTRAP_TICKS_TELL                                                                       \
+    10                          /* views are repeated: a route may have turned out to be complete  \
                                  */
 #define BOOTSTRAP_TICKS_LOG 100 /* what is waited for */
 
@@ -134,17 +135,6 @@ static void tell(struct bootstrap *b, node_id peer, struct writer *w)
     cluster_send(b->cluster, peer, CLUSTER_CONTROL, FRAME_BOOTSTRAP, &body, 1);
 }
 
-static void tell_view(struct bootstrap *b, node_id peer, uint64_t digest, bool complete)
-{
-    struct writer w;
-    writer_init(&w, 32);
-    writer_u8(&w, BOOTSTRAP_VIEW);
-    writer_u8(&w, b->empty);
-    writer_u8(&w, complete);
-    writer_u64(&w, digest);
-    tell(b, peer, &w);
-}
-
 static void
 tell_list(struct bootstrap *b, node_id peer, enum bootstrap_kind kind, const struct view *v)
 {
@@ -152,6 +142,19 @@ tell_list(struct bootstrap *b, node_id peer, enum bootstrap_kind kind, const str
     writer_init(&w, 256);
     writer_u8(&w, (uint8_t)kind);
     view_encode(&w, v);
+    tell(b, peer, &w);
+}
+
+static void tell_view(struct bootstrap *b, node_id peer, uint64_t digest, bool complete)
+{
+    /* Before it can take us for a cluster that it isn't in: it may have missed the commit. */
+    if (!b->empty && view_has(&b->agreed, peer)) tell_list(b, peer, BOOTSTRAP_COMMIT, &b->agreed);
+    struct writer w;
+    writer_init(&w, 32);
+    writer_u8(&w, BOOTSTRAP_VIEW);
+    writer_u8(&w, b->empty);
+    writer_u8(&w, complete);
+    writer_u64(&w, digest);
     tell(b, peer, &w);
 }
 
@@ -275,8 +278,6 @@ static void on_view(struct bootstrap *b, struct cluster_peer *from, struct reade
                         .complete = complete,
                         .digest = digest,
                         .confirmed = confirmed};
-    if (empty && !b->empty && view_has(&b->agreed, from->id))
-        tell_list(b, from->id, BOOTSTRAP_COMMIT, &b->agreed);
     if (!empty && b->empty) join(b, from);
     decide(b);
 }
@@ -307,7 +308,7 @@ static void on_confirm(struct bootstrap *b, struct cluster_peer *from, struct re
 static void on_commit(struct bootstrap *b, struct cluster_peer *from, struct reader *r)
 {
     struct view v;
-    if (!view_decode(r, &v) || !b->empty) return;
+    if (!view_decode(r, &v) || !b->empty || b->joining) return;
     if (view_has(&v, b->cluster->o.id) && view_has(&v, from->id)) agree(b, &v);
 }
 

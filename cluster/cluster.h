@@ -95,8 +95,8 @@ struct cluster_bootstrap_options {
     struct cluster *cluster;
     bool empty; /* our own Raft log is empty */
     void (*agreed)(void *ctx, const node_id *ids, const char *const *names, size_t count);
-    /* A peer isn't empty: a cluster exists, and this node, which is empty, must be added to it. Called once; may be
-     * NULL. agreed may still follow: that peer was one step ahead of us. */
+    /* A peer isn't empty: a cluster exists, and this node, which is empty, must be added to it. Called once,
+     * and agreed isn't called after it. May be NULL. */
     void (*joining)(void *ctx, const struct cluster_peer *member);
     void *ctx;
 };

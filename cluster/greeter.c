@@ -151,6 +151,10 @@ static void greeter_judge(struct link *l, const struct hello *h)
     if (v.refuse == REASON_SELF && l->route != NULL) routes_self(l->route);
     if (v.refuse != REASON_NONE) {
         bool fenced = v.fenced;
+        /* A namesake learns from our greeting, not from a bare refusal, that it is the older one.
+         */
+        if (!l->dialed && v.refuse == REASON_FENCED && text_equal(h->name, self.name))
+            greeter_greet(l);
         greeter_refuse(l, v.refuse);
         if (fenced && c->o.on_fenced != NULL) c->o.on_fenced(c->o.ctx);
         return;
