@@ -116,7 +116,7 @@ static struct segment *take_free_at(struct log *l, size_t i)
 
 static struct segment *take_free(struct log *l, uint32_t pages)
 {
-    for (size_t i = 0; i < l->free_count; i++) {
+    for (size_t i = l->free_count; i-- > 0;) {
         if (l->free[i]->pages >= pages) return take_free_at(l, i);
     }
     return NULL;

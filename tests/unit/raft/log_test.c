@@ -705,12 +705,13 @@ static void work(int report, unsigned fault)
     writes_until_fault = 0;
     if (open_as(IDENTITY, 1) != 0) _exit(2);
     writes_until_fault = fault;
-    for (unsigned i = 1; i <= 24; i++) {
+    for (unsigned i = 1; i <= 30; i++) {
         log_vote_store(rig.log, (struct log_vote){.term = i, .vote = i});
-        append(i, 7000);
+        append(i, 17000);
         append(i, 30);
         if (i % 5 == 0) log_truncate(rig.log, log_last(rig.log) - 1);
-        if (i == 12) log_trim(rig.log, 9);
+        /* several rolls later, so that a trim meets a roll now and then */
+        if (i % 5 == 4) log_trim(rig.log, log_last(rig.log) - 1);
         settle();
         struct progress p = {.announced = log_durable(rig.log), .voted = i};
         if (write(report, &p, sizeof p) != (ssize_t)sizeof p) _exit(3);
