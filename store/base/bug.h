@@ -42,6 +42,36 @@
 #ifndef BUG_EXPECT_SEQ_OFF
 #define BUG_EXPECT_SEQ_OFF 0
 #endif
+#ifndef BUG_HOLD_OFF
+#define BUG_HOLD_OFF 0
+#endif
+#ifndef BUG_MATCH_OFF
+#define BUG_MATCH_OFF 0
+#endif
+#ifndef BUG_COMMIT_CLAMP_OFF
+#define BUG_COMMIT_CLAMP_OFF 0
+#endif
+#ifndef BUG_DELAY_COUNTS_STANDBY
+#define BUG_DELAY_COUNTS_STANDBY 0
+#endif
+#ifndef BUG_APPLY_AT_APPEND
+#define BUG_APPLY_AT_APPEND 0
+#endif
+#ifndef BUG_READ_WITHOUT_ROUND
+#define BUG_READ_WITHOUT_ROUND 0
+#endif
+#ifndef BUG_READ_WITHOUT_OWN_TERM
+#define BUG_READ_WITHOUT_OWN_TERM 0
+#endif
+#ifndef BUG_STAGE_BY_INDEX
+#define BUG_STAGE_BY_INDEX 0
+#endif
+#ifndef BUG_RESEND_RENUMBERS
+#define BUG_RESEND_RENUMBERS 0
+#endif
+#ifndef BUG_TIMEOUT_NOW_KEPT
+#define BUG_TIMEOUT_NOW_KEPT 0
+#endif
 
 #define BUG_TABLE(X)                                                                               \
     /* name, what is wrong, who finds it */                                                        \
@@ -57,4 +87,14 @@
     X(ACK_FLOOR_BACK, "an ack out of order moves the floor back", "unit: consumer_test") \
     X(REDELIVERY_LOST, "a redelivery isn't counted", "unit: consumer_test; simulation") \
     X(PURGE_NOT_COUNTED, "a purge leaves consumers' num_pending as it was", "unit: apply_test; simulation") \
-    X(EXPECT_SEQ_OFF, "expected last sequence is compared with the next one", "unit: apply_test; simulation")
+    X(EXPECT_SEQ_OFF, "expected last sequence is compared with the next one", "unit: apply_test; simulation") \
+    X(HOLD_OFF, "messages leave before their term and vote are durable", "simulation: lossy crash") \
+    X(MATCH_OFF, "a follower's result claims its whole log, not what it shares with the leader", "simulation") \
+    X(COMMIT_CLAMP_OFF, "a chunk carries a commit index beyond its end", "simulation") \
+    X(DELAY_COUNTS_STANDBY, "a leader waits for any member's acknowledgement, not for a voters' majority", "simulation") \
+    X(APPLY_AT_APPEND, "a leader applies and acknowledges what only its own disk has", "simulation") \
+    X(READ_WITHOUT_ROUND, "a read index is served without asking the voters", "simulation") \
+    X(READ_WITHOUT_OWN_TERM, "a new leader serves read indexes before an entry of its own term is committed", "simulation") \
+    X(STAGE_BY_INDEX, "payloads are staged by index, and stay when the core refused the entry", "simulation") \
+    X(RESEND_RENUMBERS, "a batch that is sent again gets a new number", "simulation") \
+    X(TIMEOUT_NOW_KEPT, "a TimeoutNow that waited for writes is obeyed in a later term", "simulation: calm")
