@@ -23,11 +23,15 @@ struct broker_options {
     char server_id[64]; /* N + 55 base32 */
     const char *version;
     const char *cluster_name; /* NULL: not clustered */
+    const char *domain;       /* JetStream's; NULL: none */
     const char *host;         /* client listener */
     int port;                 /* 0: any; the real one is in broker_port */
     const char *client_advertise;
     uint64_t max_payload, max_control_line, max_pending;
     uint32_t max_connections;
+    uint32_t max_subscriptions; /* of one connection; 0: any number */
+    uint32_t max_closed_clients; /* kept for /connz; 0: 10,000 */
+    bool no_advertise;          /* no connect_urls */
     uint64_t ping_interval_ns, write_deadline_ns, auth_timeout_ns;
     uint32_t ping_max;
     uint64_t lame_duck_duration_ns, lame_duck_grace_ns;
@@ -35,7 +39,8 @@ struct broker_options {
     struct broker_user *users;
     size_t user_count;
     const char *token; /* NULL: none */
-    struct account *no_auth_account; /* used when nothing is required, or no_auth_user is set */
+    const struct broker_user *no_auth_user; /* who a client without credentials is; NULL: nobody */
+    struct account *no_auth_account; /* of clients of which nothing is asked; NULL: $G */
     bool auth_required;
     bool jetstream;
     const char *store_dir;
@@ -44,7 +49,8 @@ struct broker_options {
     int http_port; /* -1: off; 0: any */
 };
 
-/* The parts that node.c made before; group, state and cluster may be NULL (no JetStream, no cluster). */
+/* The parts that node.c made before; group, state and cluster may be NULL (no JetStream, no cluster). router NULL:
+ * the broker makes its own. */
 struct broker_parts {
     struct router *router;
     struct group *group;

@@ -12,7 +12,8 @@ struct account {
     char name[256];
     struct list_node in_table;
     bool jetstream;         /* enabled for this account */
-    bool system;
+    bool system; /* system_account of the config, else $SYS; exactly one */
+    int64_t max_conns, max_subs; /* -1: unlimited */
     uint64_t conns, subs;
     int64_t max_memory, max_storage, max_streams, max_consumers, max_ack_pending; /* JetStream; -1: unlimited */
     uint64_t api_total, api_errors;
