@@ -1,13 +1,16 @@
 /* log_load.c - the log's state from its files.
  *
- * 1 Each file's first page: a good head gives the segment its place; what isn't one is judged in 4.
- * 2 The newest segment is read batch by batch (log_scan.c), from the state in its head, up to where
- * the next batch would be. 3 Older segments, newest first and only as far as the floor: their
- * indexes, found by the head behind each. 4 Files without a good head must be zero, or a head that
- * was cut in the middle. 5 Only when all that is well is anything changed: torn pages are zeroed,
- * so that what is written there next can't be mixed with them; files whose making was cut short are
- * deleted. Anything that doesn't fit is E_CORRUPT with a line that names file and place, and
- * nothing is changed. */
+ * 1 Each file's first page: a good head gives the segment its place; the rest is judged in 4.
+ * 2 The newest segment is read batch by batch (log_scan.c), from the state in its head, up to
+ *   where the next batch would be.
+ * 3 Older segments, newest first and only as far as the floor: their indexes, found by the head
+ *   behind each.
+ * 4 Files without a good head must be zero, or a head that was cut in the middle.
+ * 5 Only when all that is well is anything changed: torn pages are zeroed, so that what is written
+ *   there next can't be mixed with them; files whose making was cut short are deleted.
+ *
+ * Anything that doesn't fit is E_CORRUPT with a line that names file and place, and nothing is
+ * changed. */
 #include "raft/log_impl.h"
 
 #include <stdlib.h>

@@ -1,10 +1,11 @@
 /* log_page.c - see log_page.h.
  *
- *   head, 48 bytes:   u32 magic, u16 format, u8 kind, u8 0, u64 identity, u32 group, u32 place, u32
- * pages, u32 content, u64 seq, u64 chain sector:           496 bytes (the first: head, then
- * content), u64 stamp, u64 check check:            XXH3-64 of (XXH3-64 of the 496 bytes, stamp,
- * sector's number in the file, identity, group), with two bits of its last byte set: a single
- * flipped bit can't make it zero, which would look like a write that was cut there */
+ *   head, 48 bytes  u32 magic, u16 format, u8 kind, u8 0, u64 identity, u32 group, u32 place,
+ *                   u32 pages, u32 content, u64 seq, u64 chain
+ *   sector          496 bytes (the first: head, then content), u64 stamp, u64 check
+ *   check           XXH3-64 of (XXH3-64 of the 496 bytes, stamp, sector's number in the file,
+ *                   identity, group), with two bits of its last byte set: a single flipped bit
+ *                   can't make it zero, which would look like a write that was cut there */
 #include "raft/log_page.h"
 
 #include <stdlib.h>

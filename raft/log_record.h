@@ -15,7 +15,7 @@ enum log_record_kind {
     LOG_RECORD_VOTE = 2,     /* a term, b vote */
     LOG_RECORD_TRUNCATE = 3, /* a first index that goes */
     LOG_RECORD_FLOOR = 4,    /* a first index that stays, b term before it, c index of the
-                                configuration    that follows (0 and no bytes: the one known stays) */
+                                configuration behind (no bytes: the one known stays) */
     LOG_RECORD_RESET = 5,    /* a last index of the checkpoint, b its term */
 };
 struct log_record {

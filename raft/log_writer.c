@@ -2,11 +2,12 @@
  *
  * 1 log_writer_queue: a record joins the queue; the batch is made at the end of the loop's turn.
  * 2 kick: nothing in flight -> as much of the queue as makes a batch gets its places in the open
- * segment. No room -> roll: the open segment's index and the next one's head go before the batch.
- * No segment at hand -> one is made ready in the background, and the queue gathers. 3 writer_run,
- * on its thread: copy into pages, checksum, write, sync; each part of a roll synced by itself, so
- *   that a batch's presence proves all before it.
+ *   segment. No room -> roll: the open segment's index and the next one's head go before the
+ *   batch. No segment at hand -> one is made ready in the background, and the queue gathers.
+ * 3 writer_run, on its thread: copy into pages, checksum, write, sync; each part of a roll synced
+ *   by itself, so that a batch's presence proves all before it.
  * 4 writer_done: segments below a durable floor are free; votes and entries are announced; kick.
+ *
  * A write or sync that fails ends the node: after a failed fdatasync the kernel may hold the pages
  * clean, and the next call would report success for bytes that are gone. */
 #include "raft/log_impl.h"

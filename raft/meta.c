@@ -1,9 +1,11 @@
 /* meta.c - see meta.h.
  *
- * File `meta`: two pages (log_page.h, kind META), the stamp is the generation; generation g lies in
- * page g % 2. content: u64 boots, u64 incarnation, u64 term, u64 vote, u64 seq, u64 config_index,
- * u32 config bytes, config The first store makes the file aside and renames it, so that a meta file
- * always has a good slot. */
+ * File `meta`: two pages (log_page.h, kind META), the stamp is the generation; generation g lies
+ * in page g % 2.
+ *   content  u64 boots, u64 incarnation, u64 term, u64 vote, u64 seq, u64 config_index,
+ *            u32 config bytes, config
+ * The first store makes the file aside and renames it, so that a meta file always has a good
+ * slot. */
 #include "raft/meta.h"
 
 #include <stdio.h>

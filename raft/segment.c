@@ -1,8 +1,9 @@
 /* segment.c - see segment.h.
  *
- *   head's content:  u32 pages, u32 index_page, u32 index_pages, state (log_record.c)
- *   index's content: u64 first, u32 entries, u32 kept, then per entry u64 term, u32 offset, u32
- * bytes, u8 type, then per kept payload u64 index, u32 bytes, the bytes */
+ *   head's content   u32 pages, u32 index_page, u32 index_pages, state (log_record.c)
+ *   index's content  u64 first, u32 entries, u32 kept,
+ *                    then per entry u64 term, u32 offset, u32 bytes, u8 type,
+ *                    then per kept payload u64 index, u32 bytes, the bytes */
 #include "raft/segment.h"
 
 #include <stdio.h>
