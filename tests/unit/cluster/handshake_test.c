@@ -24,92 +24,44 @@ static struct hello greeting(const char *name, node_id id, uint64_t incarnation,
     };
 }
 
+#define HOUR_NS (3600 * NS_PER_S)
+/* clang-format off */
+static const struct judge_row {
+    const char *what, *name;
+    node_id id;
+    uint64_t incarnation, boots;
+    struct handshake_known known; /* id, incarnation, boots, up, gone since */
+    enum hello_reason refuse;
+    bool replace, fenced;
+} judge_rows[] = {
+    /* we are n1, id 1, incarnation 10, boots 5 */
+    {"a stranger",                     "n2", 2, 10, 1, {0},                        REASON_NONE,       false, false},
+    {"ourselves",                      "n1", 1, 10, 5, {0},                        REASON_SELF,       false, false},
+    {"an older start of ours",         "n1", 1, 10, 4, {0},                        REASON_FENCED,     false, false},
+    {"a later start of ours",          "n1", 1, 10, 6, {0},                        REASON_NAME_TAKEN, false, true},
+    {"our name on a newer disk",       "n1", 9, 11, 1, {0},                        REASON_NAME_TAKEN, false, true},
+    {"our name on an older disk",      "n1", 9, 9,  1, {0},                        REASON_FENCED,     false, false},
+    {"the same process again",         "n2", 2, 10, 1, {2, 10, 1, true, 0},        REASON_NONE,       false, false},
+    {"its next start, while up",       "n2", 2, 10, 2, {2, 10, 1, true, 0},        REASON_NONE,       true,  false},
+    {"its next start, after it went",  "n2", 2, 10, 2, {2, 10, 1, false, 0},       REASON_NONE,       false, false},
+    {"its start before",               "n2", 2, 10, 1, {2, 10, 2, true, 0},        REASON_FENCED,     false, false},
+    {"its start before, much later",   "n2", 2, 10, 1, {2, 10, 2, false, HOUR_NS}, REASON_FENCED,     false, false},
+    {"another disk while it is up",    "n2", 3, 11, 1, {2, 10, 1, true, 0},        REASON_NAME_TAKEN, false, false},
+    {"an emptied disk after it went",  "n2", 3, 11, 1, {2, 10, 1, false, 0},       REASON_NONE,       false, false},
+    {"the old disk after the new one", "n2", 2, 10, 1, {3, 11, 1, false, 0},       REASON_FENCED,     false, false},
+    {"a clock set back, much later",   "n2", 3, 9,  1, {2, 10, 1, false, HOUR_NS}, REASON_NONE,       false, false},
+};
+/* clang-format on */
+
 static void peers_are_judged(void **state)
 {
-    const uint64_t now = 0, hour = 3600 * NS_PER_S;
-    static const char *const n1 = "n1", *const n2 = "n2";
     (void)state;
-    const struct {
-        const char *what;
-        const char *name;
-        node_id id;
-        uint64_t incarnation, boots;
-        struct handshake_known known;
-        enum hello_reason refuse;
-        bool replace, fenced;
-    } rows[] = {
-        /* we are n1, id 1, incarnation 10, boots 5 */
-        {"a stranger", n2, 2, 10, 1, {0}, REASON_NONE, false, false},
-        {"ourselves", n1, 1, 10, 5, {0}, REASON_SELF, false, false},
-        {"an older start of ours", n1, 1, 10, 4, {0}, REASON_FENCED, false, false},
-        {"a later start of ours", n1, 1, 10, 6, {0}, REASON_NAME_TAKEN, false, true},
-        {"our name on a newer disk", n1, 9, 11, 1, {0}, REASON_NAME_TAKEN, false, true},
-        {"our name on an older disk", n1, 9, 9, 1, {0}, REASON_FENCED, false, false},
-        {"the same process again", n2, 2, 10, 1, {2, 10, 1, true, now}, REASON_NONE, false, false},
-        {"its next start, while up", n2, 2, 10, 2, {2, 10, 1, true, now}, REASON_NONE, true, false},
-        {"its next start, after it went",
-         n2,
-         2,
-         10,
-         2,
-         {2, 10, 1, false, now},
-         REASON_NONE,
-         false,
-         false},
-        {"its start before", n2, 2, 10, 1, {2, 10, 2, true, now}, REASON_FENCED, false, false},
-        {"its start before, much later",
-         n2,
-         2,
-         10,
-         1,
-         {2, 10, 2, false, hour},
-         REASON_FENCED,
-         false,
-         false},
-        {"another disk while it is up",
-         n2,
-         3,
-         11,
-         1,
-         {2, 10, 1, true, now},
-         REASON_NAME_TAKEN,
-         false,
-         false},
-        {"an emptied disk after it went",
-         n2,
-         3,
-         11,
-         1,
-         {2, 10, 1, false, now},
-         REASON_NONE,
-         false,
-         false},
-        {"the old disk after the new one",
-         n2,
-         2,
-         10,
-         1,
-         {3, 11, 1, false, now},
-         REASON_FENCED,
-         false,
-         false},
-        {"a clock set back, much later",
-         n2,
-         3,
-         9,
-         1,
-         {2, 10, 1, false, hour},
-         REASON_NONE,
-         false,
-         false},
-    };
-    struct hello self = greeting(n1, 1, 10, 5);
-    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        struct hello h = greeting(rows[i].name, rows[i].id, rows[i].incarnation, rows[i].boots);
-        struct handshake_verdict v = handshake_judge(&self, &rows[i].known, &h);
-        if (v.refuse != rows[i].refuse || v.replace != rows[i].replace ||
-            v.fenced != rows[i].fenced)
-            fail_msg("%s: %s, replace %d, fenced %d", rows[i].what, handshake_reason_text(v.refuse),
+    struct hello self = greeting("n1", 1, 10, 5);
+    for (const struct judge_row *r = judge_rows; r < ARRAY_END(judge_rows); r++) {
+        struct hello h = greeting(r->name, r->id, r->incarnation, r->boots);
+        struct handshake_verdict v = handshake_judge(&self, &r->known, &h);
+        if (v.refuse != r->refuse || v.replace != r->replace || v.fenced != r->fenced)
+            fail_msg("%s: %s, replace %d, fenced %d", r->what, handshake_reason_text(v.refuse),
                      v.replace, v.fenced);
     }
 }
