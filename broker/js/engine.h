@@ -1,9 +1,10 @@
-/* engine.h - the JetStream engine: API, publishes, deliveries, acks, on top of the replicated state.
+/* engine.h - the JetStream engine: API, publishes, deliveries, acks, on top of the replicated
+ * state.
  *
- * It subscribes inside the router like a client: $JS.API.> and $JS.ACK.> in each JetStream account, and every
- * stream's subjects; so no-responders, permissions and routing need no special case. Any node answers any
- * request from its own state (after ReadIndex) and proposes what changes it. The leader alone decides
- * deliveries of replicated consumers (design 6). Thread: loop. */
+ * It subscribes inside the router like a client: $JS.API.> and $JS.ACK.> in each JetStream account,
+ * and every stream's subjects; so no-responders, permissions and routing need no special case. Any
+ * node answers any request from its own state (after ReadIndex) and proposes what changes it. The
+ * leader alone decides deliveries of replicated consumers (design 6). Thread: loop. */
 #pragma once
 
 #include "broker/core/router.h"
@@ -30,7 +31,8 @@ struct engine_options {
 };
 struct engine *engine_new(const struct engine_options *o);
 void engine_free(struct engine *e);
-/* Fills in what the engine wants to hear from the state (all but batch and result, which go to propose_*). */
+/* Fills in what the engine wants to hear from the state (all but batch and result, which go to
+ * propose_*). */
 void engine_watcher(struct engine *e, struct state_watcher *w);
 /* After the state was loaded: subscriptions for every stream that is there. */
 void engine_start(struct engine *e);
