@@ -1,5 +1,5 @@
-/* conf_lex.h - characters and scalars of the config language: one text being read, with line and column.
- * Nothing here knows of maps or arrays. */
+/* conf_lex.h - characters and scalars of the config language: one text being read, with line and
+ * column. Nothing here knows of maps or arrays. */
 #pragma once
 
 #include <stdbool.h>
