@@ -73,6 +73,22 @@
 #define BUG_TIMEOUT_NOW_KEPT 0
 #endif
 
+#ifndef BUG_STORE_STATE_BEFORE_DATA
+#define BUG_STORE_STATE_BEFORE_DATA 0
+#endif
+#ifndef BUG_STORE_FILES_BEFORE_STATE
+#define BUG_STORE_FILES_BEFORE_STATE 0
+#endif
+#ifndef BUG_STORE_NUMBERS_REUSED
+#define BUG_STORE_NUMBERS_REUSED 0
+#endif
+#ifndef BUG_STORE_CLEANER_UNCONDITIONAL
+#define BUG_STORE_CLEANER_UNCONDITIONAL 0
+#endif
+#ifndef BUG_EVICT_DIRTY
+#define BUG_EVICT_DIRTY 0
+#endif
+
 #define BUG_TABLE(X)                                                                               \
     /* name, what is wrong, who finds it */                                                        \
     X(ACK_BEFORE_SYNC, "the log reports a batch durable before the sync", "simulation: lossy crash")  \
@@ -97,4 +113,9 @@
     X(READ_WITHOUT_OWN_TERM, "a new leader serves read indexes before an entry of its own term is committed", "simulation") \
     X(STAGE_BY_INDEX, "payloads are staged by index, and stay when the core refused the entry", "simulation") \
     X(RESEND_RENUMBERS, "a batch that is sent again gets a new number", "simulation") \
-    X(TIMEOUT_NOW_KEPT, "a TimeoutNow that waited for writes is obeyed in a later term", "simulation: calm")
+    X(TIMEOUT_NOW_KEPT, "a TimeoutNow that waited for writes is obeyed in a later term", "simulation: calm") \
+    X(STORE_STATE_BEFORE_DATA, "state is written before the data it refers to is flushed", "unit: store_crash_test") \
+    X(STORE_FILES_BEFORE_STATE, "files are deleted before the state that dropped them is durable", "unit: store_crash_test") \
+    X(STORE_NUMBERS_REUSED, "block numbers of orphans are used again", "unit: store_crash_test") \
+    X(STORE_CLEANER_UNCONDITIONAL, "the cleaner moves blocks that are no longer referred to", "unit: store_model_test") \
+    X(EVICT_DIRTY, "a dirty page is evicted", "unit: store_model_test")
