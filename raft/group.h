@@ -23,7 +23,8 @@ struct group_options {
     struct transport transport;
     uint64_t log_bytes_max; /* default min(10 GiB, 20 % of the disk) */
     uint64_t cache_bytes;
-    /* We became leader and have applied an entry of our own term; or lost it; or the leader (0: none) changed. */
+    /* We became leader and have applied an entry of our own term; or lost it; or the leader (0:
+     * none) changed. */
     void (*on_leader)(void *ctx, node_id leader, log_term term, bool self);
     void *ctx;
 };
@@ -32,10 +33,12 @@ struct group_options {
 NODISCARD int group_open(const struct group_options *o, struct group **out);
 bool group_is_empty(const struct group *g); /* no configuration: must be bootstrapped or joined */
 const struct log_facts *group_facts(const struct group *g);
-/* Durable before it returns; only before group_start. The origin incarnation is facts.boots then. */
+/* Durable before it returns; only before group_start. The origin incarnation is facts.boots then.
+ */
 NODISCARD int group_facts_store(struct group *g, const struct log_facts *facts);
 /* Writes the first configuration, the same on every member, durably; blocking. */
-NODISCARD int group_bootstrap(struct group *g, node_id self, const struct group_member *members, size_t count);
+NODISCARD int
+group_bootstrap(struct group *g, node_id self, const struct group_member *members, size_t count);
 /* Starts ticking as `self`. */
 NODISCARD int group_start(struct group *g, node_id self);
 /* Hands leadership over (up to 3 s), then done. */
@@ -48,6 +51,8 @@ node_id group_leader(const struct group *g); /* 0: none known */
 log_term group_term(const struct group *g);
 log_index group_applied(const struct group *g);
 log_index group_committed(const struct group *g);
+log_index group_log_first(const struct group *g); /* the oldest entry kept */
+uint64_t group_log_bytes(const struct group *g);
 size_t group_members(const struct group *g, struct group_member *out, size_t max);
 struct group_peer_status {
     node_id id;
@@ -58,17 +63,21 @@ struct group_peer_status {
 size_t group_peers(const struct group *g, struct group_peer_status *out, size_t max);
 
 /* ---- proposals ----
- * Commands gather in this node's open batch until the end of the loop's turn; then the batch goes to the
- * leader, wherever it is, and is sent again to the next one until it is applied: once, in order. There is no error:
- * the callback comes with the state machine's result, when this node applied it; or never, if the group
- * closes. propose_open gives a writer with room for `bytes`; write one whole command, then close it.
- * Nothing else may be called between the two. */
+ * Commands gather in this node's open batch until the end of the loop's turn; then the batch goes
+ * to the leader, wherever it is, and is sent again to the next one until it is applied: once, in
+ * order. There is no error: the callback comes with the state machine's result, when this node
+ * applied it; or never, if the group closes. propose_open gives a writer with room for `bytes`;
+ * write one whole command, then close it. Nothing else may be called between the two. */
 struct proposal {
     struct list_node node;
-    void (*done)(struct proposal *p, const void *result); /* result: as the state machine gives it */
+    uint32_t command; /* ours: its place in the batch */
+    void (*done)(struct proposal *p,
+                 const void *result); /* result: as the state machine gives it */
 };
 struct writer *propose_open(struct group *g, size_t bytes_max);
-void propose_close(struct group *g, struct proposal *p); /* p == NULL: result not wanted; else the caller's until done */
+void propose_close(
+    struct group *g,
+    struct proposal *p); /* p == NULL: result not wanted; else the caller's until done */
 /* Bytes in batches that aren't applied yet; hold publishers back above a budget. */
 uint64_t propose_outstanding(const struct group *g);
 /* From the state machine's watcher, while it applies a batch of this node and incarnation. */
@@ -79,9 +88,12 @@ uint64_t propose_incarnation(const struct group *g);
 /* ---- linearizable reads (ReadIndex) ---- */
 struct read_index {
     struct list_node node;
-    void (*done)(struct read_index *r); /* this node has applied all that was acknowledged before read_index_start */
+    log_index index;                    /* ours: what must be applied first */
+    void (*done)(struct read_index *r); /* this node has applied all that was acknowledged before
+                                           read_index_start */
 };
-void read_index_start(struct group *g, struct read_index *r); /* waits as long as it takes for a leader */
+void read_index_start(struct group *g,
+                      struct read_index *r); /* waits as long as it takes for a leader */
 void read_index_cancel(struct group *g, struct read_index *r);
 
 /* ---- from the transport ---- */
