@@ -1,0 +1,13 @@
+/* step_env.h - an environment that does nothing until told to: jobs of workers wait until
+ * step_env_run. For tests that look at what happens in between. Timers, defers and files are not
+ * there. */
+#pragma once
+
+#include "store/base/env.h"
+
+struct env *step_env_new(uint64_t seed);
+void step_env_free(struct env *e);
+/* Runs the oldest waiting job and its done; false: none waits. */
+bool step_env_run(struct env *e);
+void step_env_run_all(struct env *e);
+void step_env_advance(struct env *e, uint64_t ns);
