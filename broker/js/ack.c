@@ -181,19 +181,19 @@ void ack_undeliverable(struct js_consumer *jc, const struct state_item *items, s
 struct nak_body {
     int64_t delay;
 };
-static const struct js_json_field nak_fields[] = {JS_FIELD(nak_body, delay, JS_JSON_I64)};
+static const struct json_in_field nak_fields[] = {JS_FIELD(nak_body, delay, JSON_IN_I64)};
+static const struct json_in_table nak_table = JS_TABLE(nak_body, nak_fields);
 
 static int64_t nak_delay(struct text argument)
 {
     struct nak_body b = {0};
-    struct js_json j = {0};
+    struct arena j = {0};
     struct config_error error;
     if (argument.bytes == 0) return 0;
     if (argument.at[0] != '{')
         return duration_parse(argument, &b.delay) && b.delay > 0 ? b.delay : 0;
-    if (js_json_decode(&j, argument, nak_fields, ARRAY_COUNT(nak_fields), &b, &error) != 0)
-        b.delay = 0;
-    js_json_free(&j);
+    if (js_json_decode(&j, argument, &nak_table, &b, &error) != 0) b.delay = 0;
+    arena_free(&j);
     return b.delay > 0 ? b.delay : 0;
 }
 

@@ -89,7 +89,7 @@ api_find_consumer(struct engine *e, struct js_account *ja, struct text stream, s
 static void api_release(struct api_call *c)
 {
     list_remove(&c->node);
-    js_json_free(&c->json);
+    arena_free(&c->json);
     engine_drop(c->engine);
     free(c);
 }
@@ -189,13 +189,13 @@ static bool body_empty(struct text body)
     return body.bytes == 0 || text_equal(body, TEXT("{}"));
 }
 
-bool api_decode(struct api_call *c, const struct js_json_field *fields, size_t count, void *out)
+bool api_decode(struct api_call *c, const struct json_in_table *table, void *out)
 {
     struct config_error error;
     struct text body = trimmed(c->body);
     bool optional = (c->endpoint->flags & API_BODY_REQUIRED) == 0;
     if (body.bytes == 0 || (optional && body.at[0] != '{' && body.at[0] != '[')) return true;
-    if (js_json_decode(&c->json, body, fields, count, out, &error) == 0) return true;
+    if (js_json_decode(&c->json, body, table, out, &error) == 0) return true;
     api_fail_config(c, &error);
     return false;
 }

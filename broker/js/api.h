@@ -36,7 +36,7 @@ struct api_call {
     struct proposal proposal;
     void (*result)(struct api_call *c, const struct apply_result *r);
     struct engine_ask ask;
-    struct js_json json;
+    struct arena json;
     struct text subject, reply, body; /* our own copy, behind the struct */
     struct text tokens[API_TOKENS_MAX];
     struct stream *stream; /* of this moment: only in the handler */
@@ -66,8 +66,7 @@ void api_propose(struct api_call *c,
 /* {"success":true} */
 void api_success(struct api_call *c);
 /* Body by a table. False: answered. Absent bodies leave `out`. */
-NODISCARD bool
-api_decode(struct api_call *c, const struct js_json_field *fields, size_t count, void *out);
+NODISCARD bool api_decode(struct api_call *c, const struct json_in_table *table, void *out);
 /* total, offset, limit. Returns the offset within total. */
 uint64_t api_page(struct api_answer *a, uint64_t total, uint64_t offset, uint64_t limit);
 void api_free(struct engine *e);

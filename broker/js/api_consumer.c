@@ -18,12 +18,23 @@ struct consumer_body {
     struct text stream_name, config, action;
     bool pedantic;
 };
-static const struct js_json_field consumer_fields[] = {
-    JS_FIELD(consumer_body, stream_name, JS_JSON_TEXT),
-    JS_FIELD(consumer_body, config, JS_JSON_OBJECT),
-    JS_FIELD(consumer_body, action, JS_JSON_TEXT),
-    JS_FIELD(consumer_body, pedantic, JS_JSON_BOOL),
+static const struct json_in_field consumer_fields[] = {
+    JS_FIELD(consumer_body, stream_name, JSON_IN_TEXT),
+    JS_FIELD(consumer_body, config, JSON_IN_RAW),
+    JS_FIELD(consumer_body, action, JSON_IN_TEXT),
+    JS_FIELD(consumer_body, pedantic, JSON_IN_BOOL),
 };
+static const struct json_in_table consumer_table = JS_TABLE(consumer_body, consumer_fields);
+
+struct consumer_names {
+    struct text durable_name, name;
+};
+static const struct json_in_field consumer_names_fields[] = {
+    JS_FIELD(consumer_names, durable_name, JSON_IN_TEXT),
+    JS_FIELD(consumer_names, name, JSON_IN_TEXT),
+};
+static const struct json_in_table consumer_names_table =
+    JS_TABLE(consumer_names, consumer_names_fields);
 
 static void consumer_answer(struct api_call *c, struct consumer *consumer)
 {
@@ -81,35 +92,20 @@ static int consumer_action(struct text action, enum consumer_action *out)
     return 0;
 }
 
-/* The name by which the consumer is known; the texts live as long as the call. */
-static struct text consumer_name(struct api_call *c, const struct consumer_config *config)
+/* The name by which the consumer will be known: the subject's, the durable one, its own, or one
+ * that is made up. The text lives as long as the call. */
+static struct text consumer_name(struct api_call *c, struct text config)
 {
+    struct consumer_names n = {0};
+    struct json_in_result ignored;
     if (c->tokens[1].bytes != 0) return c->tokens[1];
-    if (config->durable_name.bytes != 0) return config->durable_name;
-    if (config->name.bytes != 0) return config->name;
+    /* Whatever is wrong with it, the config's own decoder says. */
+    if (json_in_decode(&c->json, config, &consumer_names_table, &n, &ignored) != 0)
+        n = (struct consumer_names){0};
+    if (n.durable_name.bytes != 0) return n.durable_name;
+    if (n.name.bytes != 0) return n.name;
     api_nuid(c->engine, c->keep.name);
     return (struct text){.at = c->keep.name, .bytes = CONSUMER_NAME_CHARS};
-}
-
-/* The config, named, as canonical JSON and decoded again: a config of its own, in its own memory.
- */
-static int consumer_named(struct api_call *c,
-                          struct consumer_config *config,
-                          struct text name,
-                          struct writer *w,
-                          struct config_error *error)
-{
-    struct json_out j;
-    struct consumer_config named = *config, again;
-    named.name = name;
-    json_out_init(&j, w, false);
-    consumer_config_encode(&named, &j, NULL);
-    int rc = consumer_config_decode((struct text){.at = (const char *)w->base, .bytes = w->bytes},
-                                    &c->stream->config, &again, error);
-    if (rc != 0) return rc;
-    consumer_config_free(config);
-    *config = again;
-    return 0;
 }
 
 static void consumer_propose(struct api_call *c,
@@ -171,7 +167,6 @@ static void
 consumer_create(struct api_call *c, const struct consumer_body *b, struct consumer_config *config)
 {
     enum consumer_action action;
-    struct config_error error;
     int code = consumer_mismatch(c, b, config);
     if (code == 0) code = consumer_action(b->action, &action);
     if (code != 0) {
@@ -179,23 +174,20 @@ consumer_create(struct api_call *c, const struct consumer_body *b, struct consum
         api_fail(c, code, "");
         return;
     }
-    struct writer w;
-    writer_init(&w, 512);
-    struct text name = consumer_name(c, config);
-    if (config->inactive_threshold_ns == 0 && config->durable_name.bytes == 0)
-        config->inactive_threshold_ns = JS_INACTIVE_NS;
-    if (consumer_named(c, config, name, &w, &error) != 0) {
-        consumer_config_free(config);
-        api_fail_config(c, &error);
-    } else if (local_consumer_wanted(c->stream, config) &&
-               stream_consumer(c->stream, config->name) == NULL) {
+    if (local_consumer_wanted(c->stream, config) &&
+        stream_consumer(c->stream, config->name) == NULL) {
         consumer_create_local(c, action, config);
-    } else {
-        struct text json = {.at = (const char *)w.base, .bytes = w.bytes};
-        consumer_propose(c, action, config->name, json);
-        consumer_config_free(config);
+        return;
     }
+    struct writer w;
+    struct json_out j;
+    writer_init(&w, 512);
+    json_out_init(&j, &w, false);
+    consumer_config_encode(config, &j, NULL);
+    struct text json = {.at = (const char *)w.base, .bytes = w.bytes};
+    consumer_propose(c, action, config->name, json);
     writer_free(&w);
+    consumer_config_free(config);
 }
 
 void api_consumer_create(struct api_call *c)
@@ -203,10 +195,13 @@ void api_consumer_create(struct api_call *c)
     struct consumer_body b = {0};
     struct consumer_config config;
     struct config_error error;
-    if (!api_decode(c, consumer_fields, ARRAY_COUNT(consumer_fields), &b)) return;
-    if (b.config.bytes == 0) {
+    if (!api_decode(c, &consumer_table, &b)) return;
+    if (b.config.bytes == 0 || b.config.at[0] != '{') {
         api_fail(c, JS_CONSUMER_CONFIG_REQUIRED, "");
-    } else if (consumer_config_decode(b.config, &c->stream->config, &config, &error) != 0) {
+        return;
+    }
+    struct text json = js_json_with(&c->json, b.config, "name", consumer_name(c, b.config));
+    if (consumer_config_decode(json, &c->stream->config, &config, &error) != 0) {
         api_fail_config(c, &error);
     } else {
         consumer_create(c, &b, &config);
@@ -218,8 +213,10 @@ void api_consumer_create(struct api_call *c)
 struct consumer_page {
     uint64_t offset;
 };
-static const struct js_json_field consumer_page_fields[] = {
-    JS_FIELD(consumer_page, offset, JS_JSON_U64)};
+static const struct json_in_field consumer_page_fields[] = {
+    JS_FIELD(consumer_page, offset, JSON_IN_U64)};
+static const struct json_in_table consumer_page_table =
+    JS_TABLE(consumer_page, consumer_page_fields);
 
 static int name_compare(const void *a, const void *b)
 {
@@ -252,7 +249,7 @@ static void consumer_pages(struct api_call *c, uint64_t limit, bool names)
     struct consumer_page page = {0};
     struct api_answer a;
     size_t count;
-    if (!api_decode(c, consumer_page_fields, ARRAY_COUNT(consumer_page_fields), &page)) return;
+    if (!api_decode(c, &consumer_page_table, &page)) return;
     struct consumer **all = consumers_sorted(c->stream, &count);
     api_begin(c, &a);
     uint64_t offset = api_page(&a, count, page.offset, limit);
@@ -308,8 +305,10 @@ void api_consumer_delete(struct api_call *c)
 struct consumer_pause_body {
     int64_t pause_until;
 };
-static const struct js_json_field consumer_pause_fields[] = {
-    JS_FIELD(consumer_pause_body, pause_until, JS_JSON_TIME)};
+static const struct json_in_field consumer_pause_fields[] = {
+    JS_FIELD(consumer_pause_body, pause_until, JSON_IN_TIME)};
+static const struct json_in_table consumer_pause_table =
+    JS_TABLE(consumer_pause_body, consumer_pause_fields);
 
 static void pause_answer(struct api_call *c, int64_t until)
 {
@@ -334,7 +333,7 @@ static void consumer_paused(struct api_call *c, const struct apply_result *r)
 void api_consumer_pause(struct api_call *c)
 {
     struct consumer_pause_body b = {0};
-    if (!api_decode(c, consumer_pause_fields, ARRAY_COUNT(consumer_pause_fields), &b)) return;
+    if (!api_decode(c, &consumer_pause_table, &b)) return;
     c->keep.until_ns = b.pause_until > env_wall_ns(c->engine->o.env) ? b.pause_until : 0;
     if (c->consumer->local) {
         c->consumer->config.pause_until_ns = c->keep.until_ns;

@@ -22,7 +22,7 @@ void api_message_get(struct api_call *c)
     struct message_want want = MESSAGE_WANT_NOTHING;
     struct store_cursor cursor = {0};
     struct store_msg m;
-    if (!api_decode(c, message_want_fields, MESSAGE_WANT_FIELDS, &want)) return;
+    if (!api_decode(c, &message_want_table, &want)) return;
     bool batch = want.batch != 0 || want.max_bytes != 0 || want.multi_last.count != 0;
     if (batch || !message_want_valid(&want)) {
         api_fail(c, JS_BAD_REQUEST, "");
@@ -43,10 +43,12 @@ struct message_delete_body {
     uint64_t seq;
     bool no_erase;
 };
-static const struct js_json_field message_delete_fields[] = {
-    JS_FIELD(message_delete_body, seq, JS_JSON_U64),
-    JS_FIELD(message_delete_body, no_erase, JS_JSON_BOOL),
+static const struct json_in_field message_delete_fields[] = {
+    JS_FIELD(message_delete_body, seq, JSON_IN_U64),
+    JS_FIELD(message_delete_body, no_erase, JSON_IN_BOOL),
 };
+static const struct json_in_table message_delete_table =
+    JS_TABLE(message_delete_body, message_delete_fields);
 
 static void message_deleted(struct api_call *c, const struct apply_result *r)
 {
@@ -57,7 +59,7 @@ static void message_deleted(struct api_call *c, const struct apply_result *r)
 void api_message_delete(struct api_call *c)
 {
     struct message_delete_body b = {0};
-    if (!api_decode(c, message_delete_fields, ARRAY_COUNT(message_delete_fields), &b)) return;
+    if (!api_decode(c, &message_delete_table, &b)) return;
     struct command_msg_delete d = {.stream = c->stream->id, .seq = b.seq, .erase = !b.no_erase};
     entry_put_msg_delete(propose_open(c->engine->o.group, 64), &d);
     api_propose(c, message_deleted);

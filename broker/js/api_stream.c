@@ -122,10 +122,11 @@ struct stream_page {
     uint64_t offset;
     struct text subject;
 };
-static const struct js_json_field stream_page_fields[] = {
-    JS_FIELD(stream_page, offset, JS_JSON_U64),
-    JS_FIELD(stream_page, subject, JS_JSON_TEXT),
+static const struct json_in_field stream_page_fields[] = {
+    JS_FIELD(stream_page, offset, JSON_IN_U64),
+    JS_FIELD(stream_page, subject, JSON_IN_TEXT),
 };
+static const struct json_in_table stream_page_table = JS_TABLE(stream_page, stream_page_fields);
 
 static bool stream_wanted(const struct stream *s, struct text filter)
 {
@@ -149,7 +150,7 @@ static void stream_pages(struct api_call *c, uint64_t limit, bool names)
 {
     struct stream_page page = {0};
     struct api_answer a;
-    if (!api_decode(c, stream_page_fields, ARRAY_COUNT(stream_page_fields), &page)) return;
+    if (!api_decode(c, &stream_page_table, &page)) return;
     uint64_t total = 0, at = 0;
     for (struct stream *s = stream_next(c, NULL, page.subject); s != NULL;
          s = stream_next(c, s, page.subject))
@@ -186,17 +187,19 @@ struct stream_info_body {
     bool deleted_details;
     struct text subjects_filter;
 };
-static const struct js_json_field stream_info_fields[] = {
-    JS_FIELD(stream_info_body, offset, JS_JSON_U64),
-    JS_FIELD(stream_info_body, deleted_details, JS_JSON_BOOL),
-    JS_FIELD(stream_info_body, subjects_filter, JS_JSON_TEXT),
+static const struct json_in_field stream_info_fields[] = {
+    JS_FIELD(stream_info_body, offset, JSON_IN_U64),
+    JS_FIELD(stream_info_body, deleted_details, JSON_IN_BOOL),
+    JS_FIELD(stream_info_body, subjects_filter, JSON_IN_TEXT),
 };
+static const struct json_in_table stream_info_table =
+    JS_TABLE(stream_info_body, stream_info_fields);
 
 void api_stream_info(struct api_call *c)
 {
     struct stream_info_body b = {0};
     struct api_answer a;
-    if (!api_decode(c, stream_info_fields, ARRAY_COUNT(stream_info_fields), &b)) return;
+    if (!api_decode(c, &stream_info_table, &b)) return;
     struct js_info_state how = {
         .deleted = b.deleted_details, .subjects_filter = b.subjects_filter, .offset = b.offset};
     api_begin(c, &a);
@@ -223,11 +226,13 @@ struct stream_purge_body {
     struct text filter;
     uint64_t seq, keep;
 };
-static const struct js_json_field stream_purge_fields[] = {
-    JS_FIELD(stream_purge_body, filter, JS_JSON_TEXT),
-    JS_FIELD(stream_purge_body, seq, JS_JSON_U64),
-    JS_FIELD(stream_purge_body, keep, JS_JSON_U64),
+static const struct json_in_field stream_purge_fields[] = {
+    JS_FIELD(stream_purge_body, filter, JSON_IN_TEXT),
+    JS_FIELD(stream_purge_body, seq, JSON_IN_U64),
+    JS_FIELD(stream_purge_body, keep, JSON_IN_U64),
 };
+static const struct json_in_table stream_purge_table =
+    JS_TABLE(stream_purge_body, stream_purge_fields);
 
 static void stream_purged(struct api_call *c, const struct apply_result *r)
 {
@@ -241,7 +246,7 @@ static void stream_purged(struct api_call *c, const struct apply_result *r)
 void api_stream_purge(struct api_call *c)
 {
     struct stream_purge_body b = {0};
-    if (!api_decode(c, stream_purge_fields, ARRAY_COUNT(stream_purge_fields), &b)) return;
+    if (!api_decode(c, &stream_purge_table, &b)) return;
     if (b.seq != 0 && b.keep != 0) {
         api_fail(c, JS_BAD_REQUEST, "");
         return;

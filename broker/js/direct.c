@@ -222,7 +222,8 @@ static void direct_multi(struct direct_answer *a)
     struct message_want *w = &a->want;
     struct direct_found f = {.answer = a, .up_to = multi_up_to(a)};
     for (size_t i = 0; i < w->multi_last.count; i++)
-        store_subjects(a->stream->store, w->multi_last.at[i], found_subject, &f);
+        store_subjects(a->stream->store, ((const struct text *)w->multi_last.at)[i], found_subject,
+                       &f);
     found_order(&f, w->seq);
     if (f.count > DIRECT_MULTI_MAX) {
         direct_status(a->call, "413 Too Many Results");
@@ -246,7 +247,7 @@ static void direct_multi(struct direct_answer *a)
 static void direct_answer(struct direct_call *d, struct stream *s)
 {
     struct direct_answer a = {.call = d, .stream = s, .want = MESSAGE_WANT_NOTHING};
-    struct js_json j = {0};
+    struct arena j = {0};
     struct config_error error;
     const char *refused = NULL;
     writer_init(&a.header, 512);
@@ -254,8 +255,7 @@ static void direct_answer(struct direct_call *d, struct stream *s)
         a.want.last_by = d->subject;
     } else if (d->body.bytes == 0) {
         refused = "408 Empty Request";
-    } else if (js_json_decode(&j, d->body, message_want_fields, MESSAGE_WANT_FIELDS, &a.want,
-                              &error) != 0) {
+    } else if (js_json_decode(&j, d->body, &message_want_table, &a.want, &error) != 0) {
         refused = "408 Malformed Request";
     }
     if (refused == NULL && !message_want_valid(&a.want)) refused = "408 Bad Request";
@@ -270,7 +270,7 @@ static void direct_answer(struct direct_call *d, struct stream *s)
     }
     store_cursor_close(&a.cursor);
     writer_free(&a.header);
-    js_json_free(&j);
+    arena_free(&j);
 }
 
 static struct stream *direct_stream(struct js_account *ja, struct text name)

@@ -1,7 +1,6 @@
 #include "broker/js/duration.h"
 
 #include <stdio.h>
-#include <time.h>
 
 #include "store/base/units.h"
 
@@ -128,64 +127,6 @@ size_t duration_format(int64_t ns, char *out, size_t room)
     if (minutes != 0)
         n += (size_t)snprintf(out + n, room - n, "%llum", (unsigned long long)(minutes % 60));
     return n + duration_fraction(v % (60 * NS_PER_S), NS_PER_S, "s", out + n, room - n);
-}
-
-/* Digits [from, from + count) as a number; -1 when they aren't digits. */
-static int time_number(struct text t, size_t from, size_t count)
-{
-    int v = 0;
-    if (from + count > t.bytes) return -1;
-    for (size_t i = from; i < from + count; i++) {
-        if (!digit(t.at[i])) return -1;
-        v = v * 10 + (t.at[i] - '0');
-    }
-    return v;
-}
-
-/* Z, or +hh:mm: seconds east of UTC. */
-static bool time_zone(struct text t, size_t at, int *seconds)
-{
-    *seconds = 0;
-    if (at + 1 == t.bytes && (t.at[at] == 'Z' || t.at[at] == 'z')) return true;
-    if (at + 6 != t.bytes || t.at[at + 3] != ':') return false;
-    int hours = time_number(t, at + 1, 2), minutes = time_number(t, at + 4, 2);
-    if (hours < 0 || minutes < 0 || (t.at[at] != '+' && t.at[at] != '-')) return false;
-    *seconds = (hours * 60 + minutes) * 60 * (t.at[at] == '-' ? -1 : 1);
-    return true;
-}
-
-bool duration_time(struct text t, int64_t *ns)
-{
-    if (t.bytes < 20 || t.at[4] != '-' || t.at[7] != '-' || t.at[13] != ':' || t.at[16] != ':')
-        return false;
-    if (t.at[10] != 'T' && t.at[10] != 't' && t.at[10] != ' ') return false;
-    struct tm tm = {.tm_year = time_number(t, 0, 4) - 1900,
-                    .tm_mon = time_number(t, 5, 2) - 1,
-                    .tm_mday = time_number(t, 8, 2),
-                    .tm_hour = time_number(t, 11, 2),
-                    .tm_min = time_number(t, 14, 2),
-                    .tm_sec = time_number(t, 17, 2)};
-    if (tm.tm_year < -1900 || tm.tm_mon < 0 || tm.tm_mon > 11 || tm.tm_mday < 1 || tm.tm_mday > 31)
-        return false;
-    if (tm.tm_hour < 0 || tm.tm_min < 0 || tm.tm_sec < 0) return false;
-    size_t at = 19;
-    int64_t fraction = 0, unit = (int64_t)NS_PER_S;
-    if (t.at[at] == '.') {
-        for (at++; at < t.bytes && digit(t.at[at]); at++) {
-            if (unit > 1) unit /= 10;
-            fraction += (t.at[at] - '0') * unit;
-        }
-    }
-    int zone;
-    if (at >= t.bytes || !time_zone(t, at, &zone)) return false;
-    int64_t seconds = (int64_t)timegm(&tm) - zone;
-    /* Beyond what nanoseconds can hold lies only the year 1 (not set) and nonsense. */
-    if (seconds < -9223372036 || seconds > 9223372035) {
-        *ns = INT64_MIN;
-        return seconds < 0;
-    }
-    *ns = seconds * (int64_t)NS_PER_S + fraction;
-    return true;
 }
 
 size_t duration_put_u64(char *to, uint64_t v)

@@ -15,8 +15,6 @@ NODISCARD bool duration_parse(struct text text, int64_t *ns);
 size_t duration_format(int64_t ns, char *out, size_t room);
 /* Decimal digits only, within 64 bits. */
 NODISCARD bool duration_digits(struct text text, uint64_t *out);
-/* RFC 3339, up to nine fractional digits. */
-NODISCARD bool duration_time(struct text text, int64_t *ns);
 /* Decimal digits of v at `to` (room for 20); returns their count. The hot path's only number print.
  */
 size_t duration_put_u64(char *to, uint64_t v);

@@ -91,6 +91,7 @@ struct js_consumer {
     /* who decides: the leader, or this node for a local consumer */
     struct list waiting; /* struct pull_waiting, first to be served first */
     size_t waiting_count;
+    unsigned turn; /* all who wait are served once before anybody is again */
     struct list flights;
     unsigned flight_count;
     uint64_t fresh_in_flight;

@@ -6,18 +6,19 @@
     65536 /* messages looked at in one call; the whole search continues from there                 \
            */
 
-const struct js_json_field message_want_fields[MESSAGE_WANT_FIELDS] = {
-    {"seq", JS_JSON_U64, offsetof(struct message_want, seq)},
-    {"last_by_subj", JS_JSON_TEXT, offsetof(struct message_want, last_by)},
-    {"next_by_subj", JS_JSON_TEXT, offsetof(struct message_want, next_by)},
-    {"start_time", JS_JSON_TIME, offsetof(struct message_want, start_ns)},
-    {"no_hdr", JS_JSON_BOOL, offsetof(struct message_want, no_headers)},
-    {"batch", JS_JSON_U64, offsetof(struct message_want, batch)},
-    {"max_bytes", JS_JSON_U64, offsetof(struct message_want, max_bytes)},
-    {"multi_last", JS_JSON_TEXTS, offsetof(struct message_want, multi_last)},
-    {"up_to_seq", JS_JSON_U64, offsetof(struct message_want, up_to_seq)},
-    {"up_to_time", JS_JSON_TIME, offsetof(struct message_want, up_to_ns)},
+static const struct json_in_field message_want_fields[] = {
+    {"seq", JSON_IN_U64, offsetof(struct message_want, seq), 0, NULL},
+    {"last_by_subj", JSON_IN_TEXT, offsetof(struct message_want, last_by), 0, NULL},
+    {"next_by_subj", JSON_IN_TEXT, offsetof(struct message_want, next_by), 0, NULL},
+    {"start_time", JSON_IN_TIME, offsetof(struct message_want, start_ns), 0, NULL},
+    {"no_hdr", JSON_IN_BOOL, offsetof(struct message_want, no_headers), 0, NULL},
+    {"batch", JSON_IN_U64, offsetof(struct message_want, batch), 0, NULL},
+    {"max_bytes", JSON_IN_U64, offsetof(struct message_want, max_bytes), 0, NULL},
+    {"multi_last", JSON_IN_TEXTS, offsetof(struct message_want, multi_last), 0, NULL},
+    {"up_to_seq", JSON_IN_U64, offsetof(struct message_want, up_to_seq), 0, NULL},
+    {"up_to_time", JSON_IN_TIME, offsetof(struct message_want, up_to_ns), 0, NULL},
 };
+const struct json_in_table message_want_table = JS_TABLE(message_want, message_want_fields);
 
 bool message_want_valid(const struct message_want *w)
 {

@@ -12,14 +12,13 @@ struct message_want {
     struct text last_by, next_by;
     int64_t start_ns, up_to_ns; /* MESSAGE_NO_TIME: not given */
     bool no_headers;
-    struct js_texts multi_last;
+    struct json_in_list multi_last;
 };
 #define MESSAGE_WANT_NOTHING                                                                       \
     {                                                                                              \
         .start_ns = MESSAGE_NO_TIME, .up_to_ns = MESSAGE_NO_TIME                                   \
     }
-#define MESSAGE_WANT_FIELDS 10
-extern const struct js_json_field message_want_fields[MESSAGE_WANT_FIELDS];
+extern const struct json_in_table message_want_table;
 
 /* Exactly one way of asking, and none that excludes it. */
 bool message_want_valid(const struct message_want *w);

@@ -45,18 +45,19 @@ struct pull_body {
     bool no_wait;
     struct text group, id;
 };
-static const struct js_json_field pull_fields[] = {
-    JS_FIELD(pull_body, batch, JS_JSON_I64),
-    JS_FIELD(pull_body, expires, JS_JSON_I64),
-    JS_FIELD(pull_body, max_bytes, JS_JSON_I64),
-    JS_FIELD(pull_body, idle_heartbeat, JS_JSON_I64),
-    JS_FIELD(pull_body, no_wait, JS_JSON_BOOL),
-    JS_FIELD(pull_body, group, JS_JSON_TEXT),
-    JS_FIELD(pull_body, id, JS_JSON_TEXT),
-    JS_FIELD(pull_body, min_pending, JS_JSON_I64),
-    JS_FIELD(pull_body, min_ack_pending, JS_JSON_I64),
-    JS_FIELD(pull_body, priority, JS_JSON_I64),
+static const struct json_in_field pull_fields[] = {
+    JS_FIELD(pull_body, batch, JSON_IN_I64),
+    JS_FIELD(pull_body, expires, JSON_IN_I64),
+    JS_FIELD(pull_body, max_bytes, JSON_IN_I64),
+    JS_FIELD(pull_body, idle_heartbeat, JSON_IN_I64),
+    JS_FIELD(pull_body, no_wait, JSON_IN_BOOL),
+    JS_FIELD(pull_body, group, JSON_IN_TEXT),
+    JS_FIELD(pull_body, id, JSON_IN_TEXT),
+    JS_FIELD(pull_body, min_pending, JSON_IN_I64),
+    JS_FIELD(pull_body, min_ack_pending, JSON_IN_I64),
+    JS_FIELD(pull_body, priority, JSON_IN_I64),
 };
+static const struct json_in_table pull_table = JS_TABLE(pull_body, pull_fields);
 
 static struct text pull_subject(const struct pull_request *p)
 {
@@ -239,7 +240,7 @@ static const char *pull_group_refused(const struct consumer_config *c, const str
 }
 
 static int
-pull_decode(struct js_json *j, struct text body, struct pull_body *out, char *error, size_t room)
+pull_decode(struct arena *j, struct text body, struct pull_body *out, char *error, size_t room)
 {
     struct config_error e;
     uint64_t number;
@@ -257,7 +258,7 @@ pull_decode(struct js_json *j, struct text body, struct pull_body *out, char *er
         out->batch = number == 0 ? 1 : (int64_t)number;
         return 0;
     }
-    if (js_json_decode(j, body, pull_fields, ARRAY_COUNT(pull_fields), out, &e) != 0) {
+    if (js_json_decode(j, body, &pull_table, out, &e) != 0) {
         snprintf(error, room, "400 Bad Request - %.200s", e.text);
         return -1;
     }
@@ -303,7 +304,7 @@ pull_new(struct js_consumer *jc, struct account *a, struct text inbox, const str
 void pull_request(struct js_consumer *jc, struct account *a, struct text inbox, struct text body)
 {
     struct engine *e = jc->engine;
-    struct js_json j = {0};
+    struct arena j = {0};
     struct pull_body b;
     char room[300];
     const char *status = room;
@@ -321,7 +322,7 @@ void pull_request(struct js_consumer *jc, struct account *a, struct text inbox, 
     } else if (inbox_heard(e, a, inbox)) {
         pull_tell(pull_new(jc, a, inbox, &b));
     }
-    js_json_free(&j);
+    arena_free(&j);
 }
 
 /* $JS.API.CONSUMER.MSG.NEXT.<stream>.<consumer> */

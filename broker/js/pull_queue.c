@@ -75,6 +75,7 @@ void pull_queue_add(struct js_consumer *jc, node_id node, const struct pull_regi
     w->min_pending = r->min_pending;
     w->min_ack_pending = r->min_ack_pending;
     w->seen = env_mono(e->o.env);
+    w->turn = jc->turn - 1;
     int64_t max = jc->consumer->config.max_waiting;
     bool full = max > 0 && jc->waiting_count >= (uint64_t)max;
     list_push_back(&jc->waiting, &w->node_in_consumer);
@@ -99,28 +100,41 @@ static bool waiting_wants(const struct pull_waiting *w, const struct consumer *c
     return w->min_ack_pending > 0 && c->pending_count >= (uint64_t)w->min_ack_pending;
 }
 
-struct pull_waiting *pull_queue_next(struct js_consumer *jc, uint64_t available, uint64_t *share)
+/* The first of those not served in this turn, and how many they are. */
+static struct pull_waiting *waiting_first(struct js_consumer *jc, uint64_t *takers)
 {
     struct pull_waiting *found = NULL;
-    uint64_t takers = 0;
+    *takers = 0;
     LIST_FOREACH (n, &jc->waiting) {
         struct pull_waiting *w = CONTAINER_OF(n, struct pull_waiting, node_in_consumer);
-        if (!waiting_wants(w, jc->consumer)) continue;
+        if (w->turn == jc->turn || !waiting_wants(w, jc->consumer)) continue;
         if (found == NULL) found = w;
-        if (++takers == available) break;
+        if (++*takers == JS_DELIVER_WINDOW) break;
     }
-    if (found == NULL) return NULL;
-    /* Message by message in turns would cost a command each; an even share comes to the same. */
+    return found;
+}
+
+/* Message by message in turns would cost a command each; an even share comes to the same. */
+struct pull_waiting *pull_queue_next(struct js_consumer *jc, uint64_t available, uint64_t *share)
+{
+    uint64_t takers;
+    struct pull_waiting *w = waiting_first(jc, &takers);
+    if (w == NULL) {
+        jc->turn++;
+        w = waiting_first(jc, &takers);
+    }
+    if (w == NULL) return NULL;
     uint64_t even = (available + takers - 1) / takers;
     if (even < *share) *share = even;
-    if ((uint64_t)found->batch < *share) *share = (uint64_t)found->batch;
-    return found;
+    if ((uint64_t)w->batch < *share) *share = (uint64_t)w->batch;
+    return w;
 }
 
 void pull_queue_picked(struct pull_waiting *w, uint64_t count, int64_t bytes)
 {
     w->batch -= (int64_t)count;
     w->in_flight += count;
+    w->turn = w->consumer->turn;
     if (w->bytes_limited) w->bytes -= bytes;
     list_remove(&w->node_in_consumer);
     list_push_back(&w->consumer->waiting, &w->node_in_consumer);

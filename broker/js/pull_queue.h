@@ -25,7 +25,8 @@ struct pull_waiting {
     int64_t batch, bytes;     /* left */
     uint64_t sent, in_flight; /* applied; picked and not yet applied */
     bool bytes_limited, no_wait, has_expires, has_heartbeat;
-    bool ended; /* waits only for what is in flight */
+    unsigned turn; /* of the consumer, when it was last served */
+    bool ended;    /* waits only for what is in flight */
     enum pull_end end;
     int64_t min_pending, min_ack_pending;
     struct mono seen; /* registered again by a remote node */
