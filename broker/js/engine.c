@@ -149,7 +149,7 @@ static void engine_turn(struct env_defer *d)
     while ((at = list_pop_front(&e->dirty_consumers)) != NULL)
         deliver_turn(CONTAINER_OF(at, struct js_consumer, dirty));
     turn_reads(e);
-    if (e->expiry_dirty) expiry_arm(e);
+    if (e->expiry_dirty) clockwork_arm(e);
     publish_pressure(e);
 }
 
@@ -303,11 +303,11 @@ struct js_consumer *engine_consumer_new(struct engine *e, struct consumer *c)
     jc->redeliver.cb = redeliver_timer;
     jc->pause.cb = deliver_timer;
     jc->pace.cb = deliver_pace_timer;
-    jc->idle.cb = expiry_idle;
+    jc->idle.cb = clockwork_idle;
     list_push_back(&js->consumers, &jc->in_stream);
     c->engine = jc;
     if (jc->push) push_open(jc);
-    expiry_idle_arm(jc);
+    clockwork_idle_arm(jc);
     if (engine_decides(jc)) redeliver_reset(jc);
     engine_consumer_dirty(jc);
     return jc;
@@ -406,7 +406,7 @@ static void on_consumer_updated(void *ctx, struct consumer *c)
     if (jc->push) push_open(jc);
     if (jc->flight_count == 0) jc->position = 0;
     redeliver_reset(jc);
-    expiry_idle_arm(jc);
+    clockwork_idle_arm(jc);
     engine_consumer_dirty(jc);
     advisory_consumer(e, c, "UPDATED", "modify");
 }
@@ -547,7 +547,7 @@ struct engine *engine_new(const struct engine_options *o)
     e->turn.cb = engine_turn;
     env_timer_init(o->env, &e->more, more_timer);
     env_timer_init(o->env, &e->tick, tick_timer);
-    env_timer_init(o->env, &e->expiry, expiry_timer);
+    env_timer_init(o->env, &e->expiry, clockwork_timer);
     struct list *lists[] = {&e->accounts,   &e->streams, &e->dirty_streams, &e->dirty_consumers,
                             &e->dirty_acks, &e->again,   &e->nodes,         &e->publish_pool,
                             &e->reads,      &e->calls,   &e->asks,          &e->read_batches};
@@ -597,7 +597,7 @@ void engine_leadership(struct engine *e, node_id leader, bool self)
             if (jc->consumer->local) continue;
             deliver_reset(jc);
             pull_leader_changed(jc);
-            expiry_idle_arm(jc);
+            clockwork_idle_arm(jc);
             if (self) redeliver_reset(jc);
             engine_consumer_dirty(jc);
         }

@@ -262,12 +262,12 @@ void redeliver_scan(struct js_consumer *jc);
 void redeliver_reset(struct js_consumer *jc);
 void redeliver_delivered(struct js_consumer *jc, const struct state_item *items, size_t count);
 
-/* ---- expiry.c: the leader's clockwork ---- */
-void expiry_arm(struct engine *e);
-void expiry_timer(struct env_timer *t);
-void expiry_idle(struct wheel_entry *w);
+/* ---- clockwork.c: the leader's clockwork ---- */
+void clockwork_arm(struct engine *e);
+void clockwork_timer(struct env_timer *t);
+void clockwork_idle(struct wheel_entry *w);
 /* Starts or moves the deadline after which a consumer that nobody uses is deleted. */
-void expiry_idle_arm(struct js_consumer *jc);
+void clockwork_idle_arm(struct js_consumer *jc);
 
 /* ---- advisory.c ---- */
 void advisory_stream(struct engine *e,

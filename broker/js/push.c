@@ -93,7 +93,7 @@ static void push_changed(struct router_watch *w)
     if (bound && !jc->bound) jc->flow = (struct js_flow){.window = PUSH_WINDOW_MIN};
     jc->bound = bound;
     jc->active = env_mono(jc->engine->o.env);
-    expiry_idle_arm(jc);
+    clockwork_idle_arm(jc);
     if (bound) engine_consumer_dirty(jc);
 }
 

@@ -21,70 +21,71 @@
 
 /* ---- a map that is always empty: nothing is ever flushed ---- */
 
-static int none_get(struct kv *kv, enum kv_family f, struct text key, struct kv_pin *out)
+static inline int none_get(struct kv *kv, enum kv_family f, struct text key, struct kv_pin *out)
 {
     (void)kv, (void)f, (void)key, (void)out;
     return E_NOTFOUND;
 }
-static struct kv_batch *none_batch(struct kv *kv)
+static inline struct kv_batch *none_batch(struct kv *kv)
 {
     (void)kv;
     return check_alloc(8);
 }
-static void none_put(struct kv_batch *b, enum kv_family f, struct text key, struct text value)
+static inline void
+none_put(struct kv_batch *b, enum kv_family f, struct text key, struct text value)
 {
     (void)b, (void)f, (void)key, (void)value;
 }
-static void none_del(struct kv_batch *b, enum kv_family f, struct text key)
+static inline void none_del(struct kv_batch *b, enum kv_family f, struct text key)
 {
     (void)b, (void)f, (void)key;
 }
-static void none_clear(struct kv_batch *b)
+static inline void none_clear(struct kv_batch *b)
 {
     (void)b;
 }
-static void none_batch_free(struct kv_batch *b)
+static inline void none_batch_free(struct kv_batch *b)
 {
     free(b);
 }
-static int none_write(struct kv *kv, struct kv_batch *b)
+static inline int none_write(struct kv *kv, struct kv_batch *b)
 {
     (void)kv, (void)b;
     return 0;
 }
-static int none_flush(struct kv *kv, enum kv_family f, bool wait)
+static inline int none_flush(struct kv *kv, enum kv_family f, bool wait)
 {
     (void)kv, (void)f, (void)wait;
     return 0;
 }
-static struct kv_iter *none_iter(struct kv *kv, enum kv_family f, bool bulk)
+static inline struct kv_iter *none_iter(struct kv *kv, enum kv_family f, bool bulk)
 {
     (void)kv, (void)f, (void)bulk;
     return check_alloc(8);
 }
-static void none_seek(struct kv_iter *it, struct text key)
+static inline void none_seek(struct kv_iter *it, struct text key)
 {
     (void)it, (void)key;
 }
-static void none_next(struct kv_iter *it)
+static inline void none_next(struct kv_iter *it)
 {
     (void)it;
 }
-static bool none_valid(struct kv_iter *it)
+static inline bool none_valid(struct kv_iter *it)
 {
     (void)it;
     return false;
 }
-static int none_error(struct kv_iter *it)
+static inline int none_error(struct kv_iter *it)
 {
     (void)it;
     return 0;
 }
-static void none_iter_free(struct kv_iter *it)
+static inline void none_iter_free(struct kv_iter *it)
 {
     free(it);
 }
-static void none_close(struct kv *kv)
+static inline void none_close(struct kv *kv)
 {
     (void)kv;
 }
@@ -186,7 +187,7 @@ void group_handover(struct group *g, void (*done)(void *ctx), void *ctx)
     (void)g, (void)done, (void)ctx;
 }
 
-static void world_result(void *ctx, const struct apply_result *r)
+static inline void world_result(void *ctx, const struct apply_result *r)
 {
     (void)ctx;
     uint32_t command = world->command++;
@@ -196,16 +197,16 @@ static void world_result(void *ctx, const struct apply_result *r)
     struct proposal *p = CONTAINER_OF(n, struct proposal, node);
     p->done(p, r);
 }
-static void world_batch(void *ctx, node_id origin, uint64_t incarnation, uint64_t number)
+static inline void world_batch(void *ctx, node_id origin, uint64_t incarnation, uint64_t number)
 {
     (void)ctx, (void)origin, (void)incarnation, (void)number;
 }
-static void world_batch_done(void *ctx)
+static inline void world_batch_done(void *ctx)
 {
     (void)ctx;
 }
 
-static void world_commit(struct env_defer *d)
+static inline void world_commit(struct env_defer *d)
 {
     (void)d;
     if (world->commands != 0) {
@@ -245,7 +246,7 @@ struct inbox {
     char all[65536]; /* bodies of all, each with a newline */
 };
 
-static bool inbox_deliver(struct sub *s, const struct message *m)
+static inline bool inbox_deliver(struct sub *s, const struct message *m)
 {
     struct inbox *i = s->owner;
     i->count++;
@@ -257,7 +258,7 @@ static bool inbox_deliver(struct sub *s, const struct message *m)
     snprintf(i->all + used, sizeof i->all - used, "%.*s\n", (int)m->body.bytes, m->body.at);
     return true;
 }
-static void inbox_open(struct inbox *i, const char *subject, const char *queue)
+static inline void inbox_open(struct inbox *i, const char *subject, const char *queue)
 {
     *i = (struct inbox){0};
     i->sub = (struct sub){.account = world->account,
@@ -268,26 +269,26 @@ static void inbox_open(struct inbox *i, const char *subject, const char *queue)
                           .owner = i};
     router_subscribe(world->router, &i->sub);
 }
-static void inbox_close(struct inbox *i)
+static inline void inbox_close(struct inbox *i)
 {
     router_unsubscribe(world->router, &i->sub);
 }
-static void inbox_clear(struct inbox *i)
+static inline void inbox_clear(struct inbox *i)
 {
     i->count = 0;
     i->subject[0] = i->reply[0] = i->header[0] = i->body[0] = i->all[0] = '\0';
 }
 
-static void world_turn(void)
+static inline void world_turn(void)
 {
     fake_turn(&world->env);
 }
-static void world_wait(uint64_t ns)
+static inline void world_wait(uint64_t ns)
 {
     fake_advance(&world->env, ns);
 }
 /* Returns how many took it. */
-static size_t
+static inline size_t
 publish_with(const char *subject, const char *reply, const char *header, const char *body)
 {
     struct message m = {.account = world->account,
@@ -329,7 +330,30 @@ static const char *json(const char *text)
         if (strstr(have_, want_) == NULL) fail_msg("'%s' isn't in '%s'", want_, have_);            \
     } while (0)
 
-static int world_open(void **test)
+/* ---- what most tests begin with ---- */
+
+static inline void stream(const char *name, const char *more)
+{
+    char subject[100], body[1000];
+    snprintf(subject, sizeof subject, "$JS.API.STREAM.CREATE.%s", name);
+    snprintf(body, sizeof body, "{'name':'%s'%s}", name, more);
+    assert_holds(request(subject, json(body)), json("'did_create':true"));
+}
+static inline void consumer(const char *stream_name, const char *name, const char *config)
+{
+    char subject[200], body[1000];
+    snprintf(subject, sizeof subject, "$JS.API.CONSUMER.CREATE.%s.%s", stream_name, name);
+    snprintf(body, sizeof body, "{'stream_name':'%s','config':{%s}}", stream_name, config);
+    const char *answer = request(subject, json(body));
+    if (strstr(answer, "consumer_create_response\",\"stream_name") == NULL) fail_msg("%s", answer);
+}
+static inline void publish(const char *subject, const char *body)
+{
+    assert_int_not_equal(publish_with(subject, NULL, NULL, body), 0);
+    world_turn();
+}
+
+static inline int world_open(void **test)
 {
     struct world *w = world = check_alloc(sizeof *w);
     struct store_at at;
@@ -376,7 +400,7 @@ static int world_open(void **test)
     return 0;
 }
 
-static int world_close(void **test)
+static inline int world_close(void **test)
 {
     struct world *w = *test;
     assert_int_equal(engine_stuck(w->engine), 0);

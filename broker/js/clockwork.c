@@ -1,4 +1,4 @@
-/* expiry.c - what happens because time passed, proposed by the leader: messages past max_age or
+/* clockwork.c - what happens because time passed, proposed by the leader: messages past max_age or
  * their TTL, and consumers that nobody uses.
  *
  * One timer stands for the earliest deadline of all streams. JetStream's clock is the last entry's
@@ -38,7 +38,7 @@ static void expiry_done(struct proposal *p, const void *result)
     free(x);
 }
 
-void expiry_arm(struct engine *e)
+void clockwork_arm(struct engine *e)
 {
     e->expiry_dirty = false;
     if (!e->leads || e->expiring) return;
@@ -52,7 +52,7 @@ void expiry_arm(struct engine *e)
     env_timer_start(&e->expiry, at > now ? at - now : 0);
 }
 
-void expiry_timer(struct env_timer *t)
+void clockwork_timer(struct env_timer *t)
 {
     struct engine *e = CONTAINER_OF(t, struct engine, expiry);
     uint32_t stream = 0;
@@ -60,7 +60,7 @@ void expiry_timer(struct env_timer *t)
     int64_t due = state_expiry_due(e->o.state, &stream);
     if (due == INT64_MAX) return;
     if (due > engine_now(e)) {
-        expiry_arm(e);
+        clockwork_arm(e);
         return;
     }
     struct expiry *x = check_alloc(sizeof *x);
@@ -88,7 +88,7 @@ static bool idle_used(const struct js_consumer *jc)
     return jc->push ? push_bound(jc) : jc->waiting_count != 0 || !list_empty(&jc->pulls);
 }
 
-void expiry_idle_arm(struct js_consumer *jc)
+void clockwork_idle_arm(struct js_consumer *jc)
 {
     struct engine *e = jc->engine;
     int64_t threshold = jc->consumer == NULL ? 0 : idle_threshold(jc);
@@ -101,7 +101,7 @@ void expiry_idle_arm(struct js_consumer *jc)
     wheel_start(e->wheel, &jc->idle, (struct mono){since + (uint64_t)threshold + EXPIRY_JITTER_NS});
 }
 
-void expiry_idle(struct wheel_entry *w)
+void clockwork_idle(struct wheel_entry *w)
 {
     struct js_consumer *jc = CONTAINER_OF(w, struct js_consumer, idle);
     struct engine *e = jc->engine;
@@ -109,7 +109,7 @@ void expiry_idle(struct wheel_entry *w)
     if (idle_used(jc)) jc->active = env_mono(e->o.env);
     uint64_t idle = env_mono(e->o.env).ns - jc->active.ns;
     if (idle < (uint64_t)idle_threshold(jc) || !engine_decides(jc)) {
-        expiry_idle_arm(jc);
+        clockwork_idle_arm(jc);
         return;
     }
     if (c->local) {
@@ -120,5 +120,5 @@ void expiry_idle(struct wheel_entry *w)
     entry_put_consumer_delete(propose_open(e->o.group, 64), &d);
     propose_close(e->o.group, NULL);
     jc->active = env_mono(e->o.env);
-    expiry_idle_arm(jc);
+    clockwork_idle_arm(jc);
 }
