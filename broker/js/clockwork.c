@@ -28,6 +28,7 @@ static void expiry_done(struct proposal *p, const void *result)
     if (e->started && x->epoch == e->epoch) {
         e->expiring = false;
         if (r->count == 0) {
+            e->expiry_at_ns = env_mono(e->o.env).ns + EXPIRY_RETRY_NS;
             env_timer_start(&e->expiry, EXPIRY_RETRY_NS);
         } else {
             e->expiry_dirty = true;
@@ -44,18 +45,20 @@ void clockwork_arm(struct engine *e)
     if (!e->leads || e->expiring) return;
     uint32_t stream = 0;
     int64_t due = state_expiry_due(e->o.state, &stream);
-    if (due == INT64_MAX) {
-        env_timer_stop(&e->expiry);
-        return;
-    }
+    if (due == INT64_MAX) return;
     uint64_t at = engine_mono_of(e, due).ns, now = env_mono(e->o.env).ns;
-    env_timer_start(&e->expiry, at > now ? at - now : 0);
+    /* Never later than asked for, and usually asked for anew with every turn that stored something.
+     */
+    if (e->expiry_at_ns != 0 && at >= e->expiry_at_ns) return;
+    e->expiry_at_ns = at > now ? at : now;
+    env_timer_start(&e->expiry, e->expiry_at_ns - now);
 }
 
 void clockwork_timer(struct env_timer *t)
 {
     struct engine *e = CONTAINER_OF(t, struct engine, expiry);
     uint32_t stream = 0;
+    e->expiry_at_ns = 0;
     if (!e->leads || e->expiring) return;
     int64_t due = state_expiry_due(e->o.state, &stream);
     if (due == INT64_MAX) return;

@@ -97,7 +97,7 @@ static void turn_streams(struct engine *e)
         struct js_stream *js = CONTAINER_OF(at, struct js_stream, dirty);
         LIST_FOREACH_SAFE (n, next, &js->consumers) {
             struct js_consumer *jc = CONTAINER_OF(n, struct js_consumer, in_stream);
-            if (jc->consumer->num_pending != 0) deliver_turn(jc);
+            if (jc->consumer->num_pending != 0 || deliver_again(jc)) deliver_turn(jc);
         }
     }
 }

@@ -197,7 +197,10 @@ static void take_boots(struct engine *e, node_id from, struct reader *r)
     list_push_back(&e->nodes, &new->node);
     /* Push consumers may have waited for it. */
     LIST_FOREACH (n, &e->streams) {
-        engine_stream_dirty(CONTAINER_OF(n, struct js_stream, node));
+        struct js_stream *js = CONTAINER_OF(n, struct js_stream, node);
+        LIST_FOREACH (c, &js->consumers) {
+            engine_consumer_dirty(CONTAINER_OF(c, struct js_consumer, in_stream));
+        }
     }
 }
 

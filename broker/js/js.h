@@ -145,6 +145,7 @@ struct engine {
     struct list asks;  /* questions to peers in flight */
     uint64_t ask_last;
     struct list read_batches;
+    uint64_t expiry_at_ns; /* what the timer stands for; 0: not started */
     bool expiring;
     uint64_t stuck;
     uint64_t refs; /* ours, and one per proposal in flight: those may come back after engine_free */
