@@ -12,8 +12,8 @@ enum stream_retention { RETENTION_LIMITS, RETENTION_INTEREST, RETENTION_WORKQUEU
 enum stream_discard { DISCARD_OLD, DISCARD_NEW };
 enum stream_storage { STORAGE_FILE, STORAGE_MEMORY };
 
-/* JetStream's StreamConfig, section 6.1 of the protocol reference; stream_fields.c holds its table. All text is owned by the
- * config (one arena). -1: unlimited where JetStream says so. */
+/* JetStream's StreamConfig, section 6.1 of the protocol reference; stream_fields.c holds its table.
+ * All text is owned by the config (one arena). -1: unlimited where JetStream says so. */
 struct stream_config {
     struct text name, description;
     struct text *subjects;
@@ -23,10 +23,12 @@ struct stream_config {
     int64_t num_replicas, duplicate_window_ns, subject_delete_marker_ttl_ns;
     uint64_t first_seq;
     struct text compression; /* "none" or "s2": kept and shown; how bytes lie on disk is ours */
-    bool no_ack, allow_direct, mirror_direct, discard_new_per_subject, sealed, deny_delete, deny_purge;
+    bool no_ack, allow_direct, mirror_direct, discard_new_per_subject, sealed, deny_delete,
+        deny_purge;
     bool allow_rollup_hdrs, allow_msg_ttl;
     int64_t limit_inactive_threshold_ns, limit_max_ack_pending; /* consumer_limits */
-    struct text metadata, placement, republish, subject_transform; /* JSON as given, "" when absent */
+    struct text metadata, placement, republish,
+        subject_transform; /* JSON as given, "" when absent */
     void *arena;
 };
 
@@ -37,10 +39,10 @@ struct stream {
     struct stream_config config;
     int64_t created_ns;
     struct store_stream *store;
-    struct map consumers;       /* replicated ones, by name */
-    struct list consumer_list;  /* the same in creation order (struct consumer.in_stream) */
-    struct list locals;         /* consumers of this node only (broker/js/local_consumer.c) */
-    void *engine;               /* the watcher's */
+    struct map consumers;      /* replicated ones, by name */
+    struct list consumer_list; /* the same in creation order (struct consumer.in_stream) */
+    struct list locals;        /* consumers of this node only (broker/js/local_consumer.c) */
+    void *engine;              /* the watcher's */
     /* apply's own below */
     struct stream_apply *apply;
 };
@@ -52,16 +54,31 @@ bool stream_captures(const struct stream *s, struct text subject);
 
 /* ---- config (stream_fields.c) ---- */
 struct config_error {
-    int code;        /* enum js_error */
-    char text[256];
+    int code;         /* enum js_error */
+    char text[512];   /* the whole description */
+    char detail[512]; /* what stands in the code's text for %s */
 };
-/* From a client's JSON, with defaults set and validated alone (not against other streams). On error: rc E_INVAL and the
- * protocol's own error. Owner of the result: the caller (stream_config_free). */
-NODISCARD int stream_config_decode(struct text json, struct stream_config *out, struct config_error *error);
+/* From a client's JSON, with defaults set and validated alone (not against other streams). On
+ * error: rc E_INVAL and the protocol's own error. Owner of the result: the caller
+ * (stream_config_free). */
+NODISCARD int
+stream_config_decode(struct text json, struct stream_config *out, struct config_error *error);
+/* What stream_config_encode wrote, as it is: no defaults, no rules, which may have changed since.
+ */
+NODISCARD int stream_config_read(struct text json, struct stream_config *out);
 /* JSON in JetStream's member order; what is absent there is absent here. */
 void stream_config_encode(const struct stream_config *c, struct json_out *j, const char *key);
+/* The same as servers since 2.11 show it: with `_nats.*` keys in the metadata. */
+void stream_config_show(const struct stream_config *c,
+                        struct json_out *j,
+                        const char *key,
+                        const char *version,
+                        int level);
+/* What sealing implies; for an update whose config is sealed, before anything compares it. */
+void stream_config_seal(struct stream_config *c);
 bool stream_config_equal(const struct stream_config *a, const struct stream_config *b);
 /* May `from` become `to`? E_INVAL with the protocol's text. */
-NODISCARD int stream_config_update_check(const struct stream_config *from, const struct stream_config *to,
+NODISCARD int stream_config_update_check(const struct stream_config *from,
+                                         const struct stream_config *to,
                                          struct config_error *error);
 void stream_config_free(struct stream_config *c);
