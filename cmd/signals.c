@@ -2,10 +2,11 @@
  * hangs what it does. */
 #include "cmd/signals.h"
 
-#include <assert.h> /* static_assert only */
 #include <signal.h>
 #include <stdlib.h>
 #include <uv.h>
+
+#include "store/base/limits.h"
 
 struct signals {
     struct signals_options options;

@@ -122,3 +122,7 @@ void env_uv_run(struct env *e);  /* until env_uv_stop */
 void env_uv_stop(struct env *e); /* from the loop */
 void env_uv_free(struct env *e);
 void *env_uv_loop(struct env *e);
+/* How long each turn of the loop took, in ns, without the wait for events; a turn beyond 100 ms is a line in the
+ * log too (LOOP-STALL). */
+struct stats_histogram;
+const struct stats_histogram *env_uv_turns(const struct env *e);

@@ -28,7 +28,11 @@
 #include <uv.h>
 
 #include "store/base/err.h"
+#include "store/base/logger.h"
+#include "store/base/stats.h"
 
+#define STALL_NS (100 * NS_PER_MS)    /* 20 times what a turn may take (design 2) */
+#define STALL_LINE_NS (10 * NS_PER_S) /* between two lines about it */
 #define DEFER_ROUNDS_MAX 64
 #define PATH_BYTES 4096
 
@@ -42,6 +46,9 @@ struct env_uv {
     struct list defers;
     struct mono now;
     bool now_known;
+    uint64_t polled_ns, idle_ns; /* of the last turn's end: when, and libuv's idle time then */
+    struct stats_histogram turns;
+    uint64_t stall_line_ns, stalls; /* when the last line was written; stalls since */
     bool stopping;
     struct list timers_free; /* handles that no env_timer uses */
     struct list workers;
@@ -215,10 +222,31 @@ static void run_defers(struct env_uv *u)
         uv_idle_start(&u->idle, idle_turn);
 }
 
+/* A turn is the time between two waits for events, as libuv's own meter has it. */
+static void count_turn(struct env_uv *u)
+{
+    uint64_t now_ns = mono_now().ns, idle_ns = uv_metrics_idle_time(&u->loop);
+    uint64_t waited = idle_ns - u->idle_ns, passed = now_ns - u->polled_ns;
+    bool first = u->polled_ns == 0;
+    u->polled_ns = now_ns;
+    u->idle_ns = idle_ns;
+    if (first) return;
+    uint64_t busy = passed > waited ? passed - waited : 0;
+    stats_add(&u->turns, busy);
+    if (busy < STALL_NS) return;
+    u->stalls++;
+    if (u->stall_line_ns != 0 && now_ns - u->stall_line_ns < STALL_LINE_NS) return;
+    LOG_CODE(WRN, LOG_STALL, "The loop was held up for %llu ms, %llu time(s) since the last line",
+             (unsigned long long)(busy / NS_PER_MS), (unsigned long long)u->stalls);
+    u->stall_line_ns = now_ns;
+    u->stalls = 0;
+}
+
 static void before_poll(uv_prepare_t *handle)
 {
     struct env_uv *u = handle->data;
     run_defers(u);
+    count_turn(u);
     u->now_known = false;
 }
 
@@ -527,6 +555,7 @@ struct env *env_uv_new(void)
     list_init(&u->workers);
     int rc = uv_loop_init(&u->loop);
     if (rc != 0) FATAL(EXIT_USAGE, "no event loop: %s", uv_strerror(rc));
+    uv_loop_configure(&u->loop, UV_METRICS_IDLE_TIME);
     uv_prepare_init(&u->loop, &u->prepare);
     uv_check_init(&u->loop, &u->check);
     uv_idle_init(&u->loop, &u->idle);
@@ -542,6 +571,7 @@ void env_uv_run(struct env *e)
     struct env_uv *u = self(e);
     u->stopping = false;
     u->now_known = false;
+    u->polled_ns = 0; /* what passed before isn't a turn */
     while (!u->stopping)
         uv_run(&u->loop, UV_RUN_DEFAULT);
 }
@@ -577,4 +607,9 @@ void env_uv_free(struct env *e)
 void *env_uv_loop(struct env *e)
 {
     return &self(e)->loop;
+}
+
+const struct stats_histogram *env_uv_turns(const struct env *e)
+{
+    return &((const struct env_uv *)(const void *)e)->turns;
 }

@@ -14,6 +14,8 @@
 
 #include "store/base/env.h"
 #include "store/base/err.h"
+#include "store/base/logger.h"
+#include "store/base/stats.h"
 
 static struct env *env;
 static char folder[64];
@@ -210,6 +212,41 @@ static void file_keeps_what_was_written(void **state)
     assert_int_equal(ops->file_open(env, path, flags | ENV_EXCL, &f), E_EXISTS);
 }
 
+static char stall_line[256];
+static void keep_line(enum logger_level level, const char *line)
+{
+    assert_int_equal(level, LOGGER_WRN);
+    snprintf(stall_line, sizeof stall_line, "%s", line);
+}
+static void stop_now(struct env_timer *t)
+{
+    (void)t;
+    env_uv_stop(env);
+}
+static void hold_up(struct env_timer *t)
+{
+    (void)t;
+    usleep(110000);
+    env_timer_init(env, &timers[1], stop_now);
+    env_timer_start(&timers[1], 50 * NS_PER_MS);
+}
+
+/* Waiting for events doesn't count: the 50 ms to the second timer are no turn. */
+static void a_turn_that_takes_too_long_is_counted_and_told(void **state)
+{
+    (void)state;
+    logger_redirect(keep_line);
+    env_timer_init(env, &timers[0], hold_up);
+    env_timer_start(&timers[0], NS_PER_MS);
+    env_uv_run(env);
+    logger_redirect(NULL);
+    const struct stats_histogram *h = env_uv_turns(env);
+    assert_true(h->max >= 110 * NS_PER_MS);
+    assert_true(h->count - stats_at_most(h, 105 * NS_PER_MS) < h->count);
+    assert_non_null(strstr(stall_line, "The loop was held up for "));
+    assert_non_null(strstr(stall_line, "(LOOP-STALL)"));
+}
+
 static void count_entry(void *ctx, const char *name)
 {
     assert_string_equal(name, "b");
@@ -260,6 +297,7 @@ int main(void)
         CASE(jobs_run_in_order_and_come_back_in_order),
         CASE(freed_worker_finishes_its_jobs_and_reports_none),
         CASE(a_job_may_free_its_own_worker_when_done),
+        CASE(a_turn_that_takes_too_long_is_counted_and_told),
         CASE(file_keeps_what_was_written),
         CASE(folders_are_made_with_parents_listed_and_synced),
         CASE(random_numbers_differ_and_the_wall_clock_is_late_enough),
