@@ -136,7 +136,7 @@ def check_words(files):
 def check_readmes(files):
     folders = {os.path.dirname(f) for f in files if re.search(r"\.(c|h|py|go|js|mjs)$", f)}
     for folder in sorted(folders):
-        if folder == "" or folder.startswith(("tests/unit", "deploy/image", "tests/golden")):
+        if folder == "" or folder.startswith(("tests/unit", "tests/interop/", "deploy/image", "tests/golden")):
             continue
         if not os.path.isfile(os.path.join(ROOT, folder, "README.md")):
             yield folder, 0, "no README.md"
