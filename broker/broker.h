@@ -15,7 +15,7 @@ struct broker_user {
     struct account *account;
     void *permissions; /* NULL: all */
 };
-/* Filled by cmd/conf.c; the broker keeps the pointer. */
+/* Filled by cmd/; the broker keeps the pointer. */
 struct broker_options {
     struct env *env;
     struct net *net;
@@ -47,6 +47,9 @@ struct broker_options {
     int64_t js_max_memory, js_max_file;
     const char *http_host;
     int http_port; /* -1: off; 0: any */
+    const char *http_base_path; /* NULL: none */
+    const char *const *tags;    /* server_tags, shown in /varz */
+    size_t tag_count;
 };
 
 /* The parts that node.c made before; group, state and cluster may be NULL (no JetStream, no cluster). router NULL:
@@ -58,9 +61,17 @@ struct broker_parts {
     struct cluster *cluster;
     node_id self;
 };
-NODISCARD int broker_open(const struct broker_options *o, const struct broker_parts *p, struct broker **out);
+/* A new server id, 56 characters and a zero: as an nkey's public server key looks; random. */
+void broker_make_id(struct env *env, char *out);
+/* Fills in what the options leave open: server_id, and the defaults of nats-server for limits and times. Opens
+ * monitoring, not the client listener. On an error *out is set all the same and wants broker_close. E_ADDRINUSE, E_NET. */
+NODISCARD int broker_open(struct broker_options *o, const struct broker_parts *p, struct broker **out);
 NODISCARD int broker_listen(struct broker *b); /* E_ADDRINUSE */
 int broker_port(const struct broker *b);
+int broker_http_port(const struct broker *b); /* 0: off */
+/* The options were changed in place: users (the old ones still exist during the call), limits, advertising. Clients
+ * that may no longer be here are closed, subscriptions that are denied now end. */
+void broker_reload(struct broker *b);
 void broker_lame_duck(struct broker *b, void (*done)(void *ctx), void *ctx);
 void broker_close(struct broker *b, void (*done)(void *ctx), void *ctx);
 /* The state machine's watcher: node.c passes it to state_open. Before broker_open it only counts nothing. */

@@ -255,6 +255,9 @@ static void on_closed(struct sock *s, int rc, bool reset)
     conn_close(c);
     c->sock = NULL;
     conn_remember(c);
+    if (c->connected && c->listener->o.client != NULL) {
+        c->listener->o.client(c->listener->o.ctx, c, false);
+    }
     conn_subs_clear(c);
     list_remove(&c->in_listener);
     (void)map_take_u64(&c->listener->by_cid, c->cid);

@@ -44,6 +44,9 @@ static void conn_allowed(struct conn *c)
     if (c->state != CONN_OPEN) conn_move(c, CONN_OPEN);
     if (first) conn_first_ping(c);
     if (c->verbose) conn_send(c, TEXT("+OK\r\n"));
+    if (first && c->listener->o.client != NULL) {
+        c->listener->o.client(c->listener->o.ctx, c, true);
+    }
 }
 
 static void conn_denied(struct conn *c)

@@ -18,6 +18,8 @@ struct listener_options {
     const struct broker_options *broker;
     /* connect_urls as a JSON array, or "" when there are none; valid for the call. */
     struct text (*urls)(void *ctx);
+    /* A client logged in (true), or one that had is going. NULL: nobody asks. */
+    void (*client)(void *ctx, const struct conn *c, bool connected);
     void *ctx;
 };
 
