@@ -12,7 +12,7 @@
 struct health {
     const char *type; /* of details */
     int status;       /* 200: well */
-    char error[320];
+    char error[400];
 };
 
 static void unwell(struct health *h, int status, const char *type, const char *error)
