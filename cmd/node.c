@@ -183,12 +183,16 @@ static int store_dirs(struct node *n, char *log_dir, char *data_dir, size_t byte
     return rc;
 }
 
-/* A Raft id is a digest of (node name, incarnation of its disk): an empty disk is somebody new
- * (design 3.5). */
-static node_id id_of(const char *name, uint64_t incarnation)
+/* A Raft id is a digest of its disk's incarnation: an empty disk is somebody new (design 3.5). */
+static node_id id_of(uint64_t incarnation)
 {
-    node_id id = XXH3_64bits_withSeed(name, strlen(name), incarnation);
+    node_id id = XXH3_64bits(&incarnation, sizeof incarnation);
     return id == 0 ? 1 : id;
+}
+/* Grows over the lives of one node name; two nodes that are born at once still differ. */
+static uint64_t new_incarnation(struct env *env)
+{
+    return ((uint64_t)env_wall_ns(env) & ~UINT64_C(0xffff)) | (env_random(env) & 0xffff);
 }
 
 static int open_group(struct node *n, const char *log_dir)
@@ -196,6 +200,7 @@ static int open_group(struct node *n, const char *log_dir)
     struct group_options go = {
         .env = n->o.env,
         .dir = log_dir,
+        .identity = XXH3_64bits("gannet", 6),
         .sm = {.ctx = n,
                .index = sm_index,
                .apply = sm_apply,
@@ -209,7 +214,6 @@ static int open_group(struct node *n, const char *log_dir)
         .on_leader = on_leader,
         .ctx = n,
     };
-    go.identity = XXH3_64bits(n->o.broker.server_name, strlen(n->o.broker.server_name));
     int rc = group_open(&go, &n->group);
     if (rc == 0) return 0;
     LOG(ERR, "Raft log in %s: %s", log_dir, err_text(rc));
@@ -222,9 +226,9 @@ static int count_boot(struct node *n)
 {
     struct log_facts facts = *group_facts(n->group);
     facts.boots++;
-    if (facts.incarnation == 0) facts.incarnation = (uint64_t)env_wall_ns(n->o.env);
+    if (facts.incarnation == 0) facts.incarnation = new_incarnation(n->o.env);
     int rc = group_facts_store(n->group, &facts);
-    n->self = id_of(n->o.broker.server_name, facts.incarnation);
+    n->self = id_of(facts.incarnation);
     return rc;
 }
 
@@ -349,6 +353,7 @@ int node_open(const struct node_options *o, struct node **out)
     n->o = *o;
     n->o.broker.env = o->env;
     n->o.broker.net = o->net;
+    if (n->o.broker.server_name == NULL) n->o.broker.server_name = n->o.broker.server_id;
     env_timer_init(o->env, &n->idle_flush, idle_flush);
     n->watcher.origin_ctx = n;
     int rc = 0;
@@ -359,8 +364,8 @@ int node_open(const struct node_options *o, struct node **out)
         incarnation = group_facts(n->group)->incarnation;
         boots = group_facts(n->group)->boots;
     } else {
-        incarnation = boots = (uint64_t)env_wall_ns(o->env);
-        n->self = id_of(o->broker.server_name, incarnation);
+        incarnation = boots = new_incarnation(o->env);
+        n->self = id_of(incarnation);
     }
     rc = open_cluster(n, incarnation, boots);
     if (rc == 0) rc = open_broker(n);
@@ -375,6 +380,10 @@ int node_open(const struct node_options *o, struct node **out)
 struct broker *node_broker(struct node *n)
 {
     return n->broker;
+}
+struct broker_options *node_broker_options(struct node *n)
+{
+    return &n->o.broker;
 }
 int node_cluster_port(const struct node *n)
 {

@@ -21,8 +21,8 @@ struct node_options {
                    uint64_t cache_bytes,
                    struct kv **out);
     void *kv_ctx;
-    struct broker_options broker;
-    const char *store_dir; /* JetStream's data lies in <store_dir>/jetstream */
+    struct broker_options broker; /* server_id set; server_name NULL: the id */
+    const char *store_dir;        /* JetStream's data lies in <store_dir>/jetstream */
     bool clustered;
     const char *cluster_name, *cluster_host;
     int cluster_port;
@@ -39,7 +39,8 @@ struct node_options {
  * cause: E_CORRUPT, E_FOREIGN (a store that isn't ours), E_IO, E_ADDRINUSE, E_DENIED. */
 NODISCARD int node_open(const struct node_options *o, struct node **out);
 struct broker *node_broker(struct node *n);
-int node_cluster_port(const struct node *n); /* 0: not clustered */
+struct broker_options *node_broker_options(struct node *n); /* the node's copy, for reloads */
+int node_cluster_port(const struct node *n);                /* 0: not clustered */
 /* Hands leadership over, closes clients, flushes, closes everything; done last, then the node is
  * gone. */
 void node_stop(struct node *n, void (*done)(void *ctx), void *ctx);
