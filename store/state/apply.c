@@ -142,7 +142,7 @@ static void finish_command(struct apply *a, uint8_t type)
         r->count,
     };
     s->digest = digest_add(s->digest, outcome, ARRAY_COUNT(outcome));
-    WATCH(s, result, r);
+    WATCH_ORIGIN(s, result, r);
     if (a->stream != 0) tell_removed(s, state_stream_by_id(s, a->stream));
 }
 
@@ -198,9 +198,9 @@ static void apply_batch(struct state *s, struct slice payload, struct reader *r)
     struct reader batch = reader_sub(r, bytes);
     if (r->bad || batch.bad) apply_undecodable(s, "a batch");
     if (!take_batch(s, node, incarnation, number)) return;
-    WATCH(s, batch, node, incarnation, number);
+    WATCH_ORIGIN(s, batch, node, incarnation, number);
     run_batch(s, payload, batch);
-    WATCH(s, batch_done);
+    WATCH_ORIGIN(s, batch_done);
 }
 
 void state_apply(struct state *s, log_index index, log_term term, struct slice payload)

@@ -182,3 +182,10 @@ void state_unlink_consumer(struct state *s, struct consumer *c);
         if (watcher_ != NULL && watcher_->member != NULL)                                          \
             watcher_->member(watcher_->ctx, ##__VA_ARGS__);                                        \
     } while (0)
+/* The three that tell the proposer. */
+#define WATCH_ORIGIN(state, member, ...)                                                           \
+    do {                                                                                           \
+        const struct state_watcher *watcher_ = (state)->watcher;                                   \
+        if (watcher_ != NULL && watcher_->member != NULL)                                          \
+            watcher_->member(watcher_->origin_ctx, ##__VA_ARGS__);                                 \
+    } while (0)
