@@ -7,9 +7,11 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "store/base/env.h"
@@ -247,6 +249,32 @@ static void a_turn_that_takes_too_long_is_counted_and_told(void **state)
     assert_non_null(strstr(stall_line, "(LOOP-STALL)"));
 }
 
+static void interrupt(struct env_timer *t)
+{
+    (void)t;
+    env_timer_init(env, &timers[1], stop_now);
+    env_timer_start(&timers[1], 250 * NS_PER_MS);
+    if (fork() != 0) return;
+    usleep(150000);
+    kill(getppid(), SIGUSR1);
+    _exit(0);
+}
+static void ignore_signal(int number)
+{
+    (void)number;
+}
+
+static void a_wait_that_a_signal_ends_is_no_turn(void **state)
+{
+    (void)state;
+    signal(SIGUSR1, ignore_signal);
+    env_timer_init(env, &timers[0], interrupt);
+    env_timer_start(&timers[0], NS_PER_MS);
+    env_uv_run(env);
+    assert_true(env_uv_turns(env)->max < 140 * NS_PER_MS);
+    wait(NULL);
+}
+
 static void count_entry(void *ctx, const char *name)
 {
     assert_string_equal(name, "b");
@@ -298,6 +326,7 @@ int main(void)
         CASE(freed_worker_finishes_its_jobs_and_reports_none),
         CASE(a_job_may_free_its_own_worker_when_done),
         CASE(a_turn_that_takes_too_long_is_counted_and_told),
+        CASE(a_wait_that_a_signal_ends_is_no_turn),
         CASE(file_keeps_what_was_written),
         CASE(folders_are_made_with_parents_listed_and_synced),
         CASE(random_numbers_differ_and_the_wall_clock_is_late_enough),
