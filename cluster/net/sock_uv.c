@@ -28,6 +28,7 @@
 #define PARTS_MAX 64   /* of one sendmsg */
 #define READS_MAX 8    /* in one turn: a fast peer must not starve the others */
 #define ACCEPTS_MAX 64 /* in one turn */
+#define DROPS_MAX 32   /* reads of what comes after the end; a peer that goes on is reset */
 #define BACKLOG 1024
 #define KEEPALIVE_S 15
 
@@ -100,11 +101,24 @@ static struct sock_uv *sock_self(struct sock *s)
     return (struct sock_uv *)(void *)s;
 }
 
+/* A close with unread bytes is a reset, and a reset can overtake our last words: an -ERR that tells
+ * a client why. So the stream is ended first, and what has come in until now is taken and dropped.
+ */
+static void close_politely(int fd)
+{
+    char dropped[16 << 10];
+    shutdown(fd, SHUT_WR);
+    for (int i = 0; i < DROPS_MAX; i++) {
+        if (recv(fd, dropped, sizeof dropped, MSG_DONTWAIT) <= 0) break;
+    }
+    close(fd);
+}
+
 static void sock_closed(uv_handle_t *handle)
 {
     struct sock_uv *s = handle->data;
     struct net_uv *net = s->net;
-    close(s->fd);
+    close_politely(s->fd);
     if (s->sock.events != NULL) s->sock.events->closed(&s->sock, s->rc, s->reset);
     free(s);
     net_unref(net);

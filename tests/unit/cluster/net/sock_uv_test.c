@@ -6,11 +6,13 @@
 
 #include <cmocka.h>
 
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "cluster/net/sock.h"
 #include "store/base/err.h"
@@ -272,24 +274,59 @@ static void paused_reader_gets_nothing_until_it_resumes(void **state)
     net->ops->unlisten(l);
 }
 
-static void close_with_unread_bytes_is_a_reset(void **state)
+/* A plain socket of the test's own, connected to the listener. */
+static int raw_connect(int port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
+    return fd;
+}
+
+static void run_for(uint64_t ns)
+{
+    struct env_timer soon;
+    env_timer_init(env, &soon, stop_soon);
+    env_timer_start(&soon, ns);
+    env_uv_run(env);
+    env_timer_stop(&soon);
+}
+
+static void a_peer_that_its_kernel_resets_is_told_apart(void **state)
 {
     (void)state;
     int port;
-    struct env_timer soon;
+    struct sock_listener *l = listen_here(&port);
+    int fd = raw_connect(port);
+    run_for(20 * NS_PER_MS);
+    const struct linger now = {.l_onoff = 1};
+    setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    close(fd);
+    run_for(20 * NS_PER_MS);
+    assert_true(there.closed && there.reset);
+    assert_int_equal(there.rc, E_NET);
+    net->ops->unlisten(l);
+}
+
+static void last_words_arrive_though_bytes_were_unread(void **state)
+{
+    (void)state;
+    int port;
+    char word[8] = "";
     struct sock_listener *l = listen_here(&port);
     there.room_max = 0;
-    here.keep = true;
-    fill_out(1000);
-    env_timer_init(env, &soon, stop_soon);
-    env_timer_start(&soon, 50 * NS_PER_MS);
-    net->ops->dial(net, "127.0.0.1", port, NS_PER_S, connected, NULL);
-    env_uv_run(env);
-    there.s->ops->close(there.s); /* the kernel answers RST: bytes were left */
-    env_uv_run(env);
-    assert_int_equal(here.rc, E_NET);
-    assert_true(here.reset);
-    env_timer_stop(&soon);
+    int fd = raw_connect(port);
+    assert_int_equal(write(fd, "unread", 6), 6);
+    run_for(20 * NS_PER_MS);
+    struct sock_part part = {"bye", 3};
+    assert_int_equal(there.s->ops->write(there.s, &part, 1), 3);
+    there.s->ops->close(there.s);
+    run_for(20 * NS_PER_MS);
+    assert_true(there.closed);
+    assert_int_equal(read(fd, word, sizeof word), 3);
+    assert_int_equal(read(fd, word, sizeof word), 0); /* the end, not an error */
+    close(fd);
     net->ops->unlisten(l);
 }
 
@@ -318,7 +355,8 @@ int main(void)
         TEST(unknown_name_is_no_refusal),
         TEST(second_listener_on_a_port_is_refused),
         TEST(paused_reader_gets_nothing_until_it_resumes),
-        TEST(close_with_unread_bytes_is_a_reset),
+        TEST(a_peer_that_its_kernel_resets_is_told_apart),
+        TEST(last_words_arrive_though_bytes_were_unread),
         TEST(free_during_a_dial_keeps_quiet),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
