@@ -137,12 +137,18 @@ add_message(struct cleaner *c, const struct read_block *r, stream_seq seq, uint3
 static bool
 entry_fits(const struct store_stream *ss, const struct leaf_entry *e, const struct read_block *r)
 {
-    if (e->number != r->number && !BUG_STORE_CLEANER_UNCONDITIONAL) return false;
+    if (e->number != r->number) return false;
     uint32_t index, live = 0;
     stream_seq seq = leaf_entry_next(e, ss->first);
     for (; seq != 0; seq = leaf_entry_next(e, seq + 1), live++)
         if (!block_view_find(&r->view, seq, &index)) return false;
     return live == e->live;
+}
+
+static stream_seq next_moved(const struct leaf_entry *e, stream_seq seq)
+{
+    if (!BUG_STORE_CLEANER_UNCONDITIONAL) return leaf_entry_next(e, seq);
+    return seq <= e->first ? e->first : seq > leaf_entry_last(e) ? 0 : seq;
 }
 
 static void clean_block(struct cleaner *c, const struct read_block *r)
@@ -161,8 +167,7 @@ static void clean_block(struct cleaner *c, const struct read_block *r)
     c->of = ss;
     c->sources[c->source_count++] = e->first;
     uint32_t index;
-    for (stream_seq seq = leaf_entry_next(e, ss->first); seq != 0;
-         seq = leaf_entry_next(e, seq + 1))
+    for (stream_seq seq = next_moved(e, ss->first); seq != 0; seq = next_moved(e, seq + 1))
         if (block_view_find(&r->view, seq, &index)) add_message(c, r, seq, index);
 }
 
@@ -232,7 +237,8 @@ static struct segment *victim(const struct store *s)
         struct segment *at = &g->at[i];
         if (at->gone || at->live_bytes == 0) continue;
         bytes += at->bytes;
-        if (at->kept || at->live_bytes * 100 >= at->bytes * SEGMENT_PERCENT) continue;
+        if (at->kept || at->tried == s->flushes) continue;
+        if (at->live_bytes * 100 >= at->bytes * SEGMENT_PERCENT) continue;
         /* live/bytes < best's, without division. */
         if (best == NULL || (double)at->live_bytes * (double)best->bytes <
                                 (double)best->live_bytes * (double)at->bytes)
@@ -247,6 +253,7 @@ void cleaner_kick(struct store *s)
     if (s->cleaner != NULL) return;
     struct segment *g = victim(s);
     if (g == NULL) return;
+    g->tried = s->flushes;
     struct cleaner *c = check_alloc(sizeof *c);
     c->job = (struct env_job){.run = job_run, .done = job_done};
     c->store = s;

@@ -11,10 +11,11 @@
 struct segment {
     uint64_t first, last; /* block numbers; last of the open one: UINT64_MAX */
     uint64_t bytes, live_bytes;
-    bool dirty; /* differs from its row */
-    bool dying; /* no durable state refers to it: its file may go */
-    bool gone;  /* its file is deleted */
-    bool kept;  /* holds damaged blocks: the cleaner passes it by */
+    bool dirty;     /* differs from its row */
+    bool dying;     /* no durable state refers to it: its file may go */
+    bool gone;      /* its file is deleted */
+    bool kept;      /* holds damaged blocks: the cleaner passes it by */
+    uint64_t tried; /* state flushes when it was last cleaned: what then still lives must wait */
 };
 
 struct segments {

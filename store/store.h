@@ -22,7 +22,7 @@ struct store_stream;
 
 struct store_options {
     struct env *env;
-    struct kv *kv;               /* opened by the caller; closed by store_close */
+    struct kv *kv;               /* opened by the caller; closed by store_close, also when opening fails */
     uint64_t budget_bytes;       /* pages, tail, caches */
     uint64_t flush_bytes;        /* log bytes after which a state flush is due; default 128 MiB */
 };
@@ -53,6 +53,7 @@ NODISCARD int store_rows(struct store *s, struct text prefix, struct store_row_v
  * own log is durable to index (store.md rule 4). */
 NODISCARD int store_flush(struct store *s, struct store_at at, void (*collect)(void *ctx),
                           void (*done)(void *ctx, struct store_at at), void *ctx);
+/* Rows of store/state/: keys begin with a..z. */
 void store_put(struct store *s, struct text key, struct text value);
 void store_del(struct store *s, struct text key);
 /* True when a flush should start soon: bytes applied since the last one, dirty pages, or idle and dirty. */
@@ -102,7 +103,8 @@ struct store_counts store_stream_counts(const struct store_stream *ss);
 stream_seq store_append(struct store_stream *ss, const struct store_msg *m, struct slice owner);
 /* Sets last (>= last): sequences that hold no message. An empty stream's first follows. */
 void store_skip_to(struct store_stream *ss, stream_seq last);
-/* E_NOTFOUND when seq holds no message. */
+/* E_NOTFOUND when seq holds no message. Nothing is read when the stream's last look-up or append was of its subject and
+ * the row knows its size. A message that can't be read any more ends the node: replicas would differ. */
 NODISCARD int store_remove(struct store_stream *ss, stream_seq seq);
 /* Removes all below seq; as fast as whole blocks allow. Calls removed() per message only when it is not NULL. */
 uint64_t store_remove_below(struct store_stream *ss, stream_seq seq,
@@ -112,8 +114,8 @@ void store_cursor_close(struct store_cursor *c);
 /* E_NOTFOUND: no message there. E_CORRUPT: damaged; the caller must not answer as if it were absent. */
 NODISCARD int store_get(struct store_stream *ss, stream_seq seq, struct store_cursor *c, struct store_msg *out);
 /* The first message at or after `from` that matches one of the filters (count 0: any). Blocks whose
- * dictionary can't match are passed over. Stops with E_AGAIN after examining scan_max messages, *from then says where to
- * go on; E_NOTFOUND at the end. */
+ * dictionary can't match are passed over. On 0, *from is the sequence behind it. Stops with E_AGAIN after examining
+ * scan_max messages, *from then says where to go on; E_NOTFOUND at the end. */
 NODISCARD int store_next(struct store_stream *ss, stream_seq *from, const struct text *filters, size_t count,
                          uint32_t scan_max, struct store_cursor *c, struct store_msg *out);
 /* The newest message at or before `upto` (0: no bound) whose subject matches the filter. */

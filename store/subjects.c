@@ -48,7 +48,9 @@ void subjects_install(struct store_stream *ss, uint32_t bucket, struct subject_p
 
 void subjects_settled(struct store_stream *ss)
 {
-    ss->subjects.durable = true;
+    /* Pages from before a clear may become durable after it: they are void, and the next flush
+     * deletes their rows. */
+    if (!ss->wiped) ss->subjects.durable = true;
 }
 
 uint64_t subjects_hash(const struct store_stream *ss, struct text subject)

@@ -114,8 +114,8 @@
     X(STAGE_BY_INDEX, "payloads are staged by index, and stay when the core refused the entry", "simulation") \
     X(RESEND_RENUMBERS, "a batch that is sent again gets a new number", "simulation") \
     X(TIMEOUT_NOW_KEPT, "a TimeoutNow that waited for writes is obeyed in a later term", "simulation: calm") \
-    X(STORE_STATE_BEFORE_DATA, "state is written before the data it refers to is flushed", "unit: store_crash_test") \
-    X(STORE_FILES_BEFORE_STATE, "files are deleted before the state that dropped them is durable", "unit: store_crash_test") \
-    X(STORE_NUMBERS_REUSED, "block numbers of orphans are used again", "unit: store_crash_test") \
-    X(STORE_CLEANER_UNCONDITIONAL, "the cleaner moves blocks that are no longer referred to", "unit: store_model_test") \
+    X(STORE_STATE_BEFORE_DATA, "state is written before the data it refers to is flushed", "unit: store_model_test") \
+    X(STORE_FILES_BEFORE_STATE, "files are deleted before the state that dropped them is durable", "unit: store_model_test") \
+    X(STORE_NUMBERS_REUSED, "block numbers of orphans are used again", "unit: store_model_test") \
+    X(STORE_CLEANER_UNCONDITIONAL, "the cleaner moves also what is dead", "unit: store_model_test") \
     X(EVICT_DIRTY, "a dirty page is evicted", "unit: store_model_test")
