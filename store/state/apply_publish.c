@@ -62,7 +62,9 @@ static int check_expectations(struct apply *a, struct stream *s, const struct co
 static bool is_duplicate(struct apply *a, struct stream *s, const struct command_publish *c)
 {
     struct dedup *d = &s->apply->dedup;
+    uint64_t head = d->head;
     dedup_expire(d, a->state->now_ns - s->config.duplicate_window_ns);
+    if (d->head != head) apply_dirty_stream(s);
     stream_seq seq = dedup_find(d, c->msg_id);
     if (seq == 0) return false;
     a->result.duplicate = true;

@@ -394,13 +394,13 @@ static bool listed(const struct consumer *c, stream_seq sseq)
 bool consumer_needs(struct consumer *c, stream_seq sseq, struct text subject)
 {
     if (sseq <= c->delivered.sseq) return consumer_find(c, sseq) != NULL;
-    if (sseq <= c->resume) return listed(c, sseq);
-    return consumer_matches(c, subject);
+    if (sseq <= c->resume && !listed(c, sseq)) return false;
+    return consumer_matches(c, subject); /* also what is listed: the filters may have changed */
 }
 
 bool consumer_needs_subject(const struct consumer *c, stream_seq sseq)
 {
-    return c->config.filter_count > 0 && sseq > c->delivered.sseq && sseq > c->resume;
+    return c->config.filter_count > 0 && sseq > c->delivered.sseq;
 }
 
 bool consumer_appended(struct consumer *c, struct text subject)
