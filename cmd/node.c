@@ -305,6 +305,7 @@ static int open_cluster(struct node *n, uint64_t incarnation, uint64_t boots)
         LOG(ERR, "cluster port %d: %s", n->o.cluster_port, err_text(rc));
         return rc;
     }
+    if (n->group == NULL) return 0; /* core NATS: peers, but nothing to replicate */
     peer_transport_init(&n->transport, n->cluster);
     peer_transport_bind(n->cluster, n->group);
     return 0;
