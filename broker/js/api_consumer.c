@@ -54,23 +54,27 @@ static bool legacy_durable(const struct api_call *c)
     return strncmp(c->endpoint->subject, "CONSUMER.DURABLE", 16) == 0;
 }
 
-/* What subject and body must agree on (8.2). 0: fine. */
+/* What subject and body must agree on (8.2), before the config itself is looked at. 0: fine. */
 static int consumer_mismatch(const struct api_call *c,
                              const struct consumer_body *b,
-                             const struct consumer_config *config)
+                             const struct consumer_names *n)
 {
-    struct text name = c->tokens[1], filter = c->tokens[2];
+    struct text name = c->tokens[1], durable = n->durable_name;
     if (b->stream_name.bytes != 0 && !text_equal(b->stream_name, c->tokens[0]))
         return JS_STREAM_MISMATCH;
-    if (name.bytes == 0) {
-        return config->durable_name.bytes != 0 ? JS_CONSUMER_EPHEMERAL_WITH_DURABLE_NAME : 0;
-    }
-    if (legacy_durable(c) && config->durable_name.bytes == 0)
-        return JS_CONSUMER_DURABLE_NAME_NOT_SET;
-    if (config->durable_name.bytes != 0 && !text_equal(config->durable_name, name))
+    if (name.bytes == 0) return durable.bytes != 0 ? JS_CONSUMER_EPHEMERAL_WITH_DURABLE_NAME : 0;
+    if (legacy_durable(c) && durable.bytes == 0) return JS_CONSUMER_DURABLE_NAME_NOT_SET;
+    if (durable.bytes != 0 && !text_equal(durable, name))
         return JS_CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT;
-    if (config->name.bytes != 0 && !text_equal(config->name, name))
+    if (n->name.bytes != 0 && !text_equal(n->name, name))
         return JS_CONSUMER_DURABLE_NAME_NOT_MATCH_SUBJECT;
+    return 0;
+}
+
+/* A filter in the subject is there for permissions: it must be the config's. */
+static int consumer_filter_mismatch(const struct api_call *c, const struct consumer_config *config)
+{
+    struct text filter = c->tokens[2];
     if (filter.bytes == 0) return 0;
     if (config->filters_plural && config->filter_count != 0)
         return JS_CONSUMER_MULTIPLE_FILTERS_NOT_ALLOWED;
@@ -94,16 +98,11 @@ static int consumer_action(struct text action, enum consumer_action *out)
 
 /* The name by which the consumer will be known: the subject's, the durable one, its own, or one
  * that is made up. The text lives as long as the call. */
-static struct text consumer_name(struct api_call *c, struct text config)
+static struct text consumer_name(struct api_call *c, const struct consumer_names *n)
 {
-    struct consumer_names n = {0};
-    struct json_in_result ignored;
     if (c->tokens[1].bytes != 0) return c->tokens[1];
-    /* Whatever is wrong with it, the config's own decoder says. */
-    if (json_in_decode(&c->json, config, &consumer_names_table, &n, &ignored) != 0)
-        n = (struct consumer_names){0};
-    if (n.durable_name.bytes != 0) return n.durable_name;
-    if (n.name.bytes != 0) return n.name;
+    if (n->durable_name.bytes != 0) return n->durable_name;
+    if (n->name.bytes != 0) return n->name;
     api_nuid(c->engine, c->keep.name);
     return (struct text){.at = c->keep.name, .bytes = CONSUMER_NAME_CHARS};
 }
@@ -167,7 +166,7 @@ static void
 consumer_create(struct api_call *c, const struct consumer_body *b, struct consumer_config *config)
 {
     enum consumer_action action;
-    int code = consumer_mismatch(c, b, config);
+    int code = consumer_filter_mismatch(c, config);
     if (code == 0) code = consumer_action(b->action, &action);
     if (code != 0) {
         consumer_config_free(config);
@@ -200,7 +199,17 @@ void api_consumer_create(struct api_call *c)
         api_fail(c, JS_CONSUMER_CONFIG_REQUIRED, "");
         return;
     }
-    struct text json = js_json_with(&c->json, b.config, "name", consumer_name(c, b.config));
+    /* Whatever else is wrong with it, the config's own decoder says. */
+    struct consumer_names names = {0};
+    struct json_in_result ignored;
+    if (json_in_decode(&c->json, b.config, &consumer_names_table, &names, &ignored) != 0)
+        names = (struct consumer_names){0};
+    int code = consumer_mismatch(c, &b, &names);
+    if (code != 0) {
+        api_fail(c, code, "");
+        return;
+    }
+    struct text json = js_json_with(&c->json, b.config, "name", consumer_name(c, &names));
     if (consumer_config_decode(json, &c->stream->config, &config, &error) != 0) {
         api_fail_config(c, &error);
     } else {

@@ -403,9 +403,9 @@ static bool deliver_local_one(struct js_consumer *jc, struct deliver_slot *slot)
     struct text to = c->config.deliver_subject;
     if (slot->waiting != NULL) {
         p = pull_find(jc->engine, slot->request);
+        if (p == NULL) pull_queue_finish(slot->waiting, PULL_GONE);
         to = p == NULL ? (struct text){0} : pull_inbox(p, &a);
-        if (to.bytes == 0) {
-            pull_queue_finish(slot->waiting, PULL_GONE);
+        if (to.bytes == 0) { /* it isn't among those who wait any more */
             slot->waiting = NULL;
             return false;
         }

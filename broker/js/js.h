@@ -24,7 +24,7 @@
 #define JS_TICK_NS NS_PER_S       /* watchdog, re-registration */
 #define JS_INACTIVE_NS (5 * (int64_t)NS_PER_S) /* ephemerals without a threshold of their own */
 #define JS_NODES_MAX 16 /* nodes with interest that a push consumer looks at */
-#define JS_API_LEVEL 4
+#define JS_API_LEVEL 1  /* 2.11, as cmd/version.h says */
 
 struct js_account {
     struct engine *engine;

@@ -19,6 +19,7 @@
 #include "broker/js/pull_queue.h"
 
 #define PULL_LINGER_NS (2 * NS_PER_S)
+#define PULL_ABSENT_NS (10 * NS_PER_S) /* a client that reconnects comes back to its requests */
 
 struct pull_request {
     struct list_node in_consumer;
@@ -26,11 +27,12 @@ struct pull_request {
     struct account *account;
     uint64_t id;
     struct router_watch watch;
-    struct wheel_entry expiry, heartbeat;
+    struct wheel_entry expiry, heartbeat, absence;
     int64_t batch, bytes; /* left */
     uint64_t sent, tick_sent, heartbeat_ns;
     struct mono sent_at;
     bool bytes_limited, no_wait, has_expires, lingers, held;
+    bool absent;            /* nobody on the inbox for now: who decides was told that it is gone */
     enum pull_end held_end; /* a status that came before the last of its messages */
     uint64_t held_sent;
     struct text group;
@@ -98,6 +100,7 @@ static void pull_free(struct pull_request *p)
     router_unwatch(e->o.router, &p->watch);
     wheel_stop(e->wheel, &p->expiry);
     wheel_stop(e->wheel, &p->heartbeat);
+    wheel_stop(e->wheel, &p->absence);
     p->consumer->active = env_mono(e->o.env);
     engine_consumer_release(p->consumer);
     free(p);
@@ -140,12 +143,6 @@ static void pull_tell(struct pull_request *p)
     }
 }
 
-static void pull_end(struct pull_request *p, bool tell)
-{
-    if (tell) pull_untell(p);
-    pull_free(p);
-}
-
 static void pull_expired(struct wheel_entry *w)
 {
     struct pull_request *p = CONTAINER_OF(w, struct pull_request, expiry);
@@ -154,7 +151,7 @@ static void pull_expired(struct wheel_entry *w)
         pull_free(p);
         return;
     }
-    pull_untell(p);
+    if (!p->absent) pull_untell(p);
     p->lingers = true;
     wheel_stop(e->wheel, &p->heartbeat);
     wheel_start(e->wheel, w, (struct mono){env_mono(e->o.env).ns + PULL_LINGER_NS});
@@ -186,10 +183,30 @@ static bool inbox_heard(struct engine *e, struct account *a, struct text inbox)
     return router_interest(e->o.router, a, inbox, (struct text){0}, nodes, 1) != 0;
 }
 
+static void pull_absence(struct wheel_entry *w)
+{
+    pull_free(CONTAINER_OF(w, struct pull_request, absence));
+}
+
+static void pull_absent(struct pull_request *p)
+{
+    struct engine *e = p->consumer->engine;
+    if (p->absent) return;
+    p->absent = true;
+    if (!p->lingers) pull_untell(p);
+    wheel_start(e->wheel, &p->absence, (struct mono){env_mono(e->o.env).ns + PULL_ABSENT_NS});
+}
+
 static void pull_watched(struct router_watch *w)
 {
     struct pull_request *p = CONTAINER_OF(w, struct pull_request, watch);
-    if (!inbox_heard(p->consumer->engine, p->account, pull_subject(p))) pull_end(p, !p->lingers);
+    if (!inbox_heard(p->consumer->engine, p->account, pull_subject(p))) {
+        pull_absent(p);
+    } else if (p->absent) {
+        p->absent = false;
+        wheel_stop(p->consumer->engine->wheel, &p->absence);
+        if (!p->lingers) pull_tell(p);
+    }
 }
 
 /* ---- a request comes ---- */
@@ -292,6 +309,7 @@ pull_new(struct js_consumer *jc, struct account *a, struct text inbox, const str
     router_watch(e->o.router, &p->watch);
     p->expiry.cb = pull_expired;
     p->heartbeat.cb = pull_heartbeat;
+    p->absence.cb = pull_absence;
     if (p->has_expires)
         wheel_start(e->wheel, &p->expiry, (struct mono){now + (uint64_t)b->expires});
     if (p->heartbeat_ns != 0)
@@ -352,7 +370,7 @@ struct text pull_inbox(struct pull_request *p, struct account **account)
 {
     *account = p->account;
     if (inbox_heard(p->consumer->engine, p->account, pull_subject(p))) return pull_subject(p);
-    pull_end(p, !p->lingers);
+    pull_absent(p);
     return (struct text){0};
 }
 
@@ -417,7 +435,7 @@ void pull_leader_changed(struct js_consumer *jc)
     LIST_FOREACH_SAFE (n, next, &jc->pulls) {
         struct pull_request *p = CONTAINER_OF(n, struct pull_request, in_consumer);
         p->held = false;
-        if (!p->lingers) pull_tell(p);
+        if (!p->lingers && !p->absent) pull_tell(p);
     }
 }
 
@@ -428,6 +446,6 @@ void pull_tick(struct js_consumer *jc)
         struct pull_request *p = CONTAINER_OF(n, struct pull_request, in_consumer);
         bool quiet = p->tick_sent == p->sent + 1;
         p->tick_sent = p->sent + 1;
-        if (quiet && !p->lingers) pull_tell(p);
+        if (quiet && !p->lingers && !p->absent) pull_tell(p);
     }
 }

@@ -135,6 +135,25 @@ static void waiting_pulls_take_turns(void **test)
     inbox_close(&b);
 }
 
+static void pull_outlives_a_reconnect(void **test)
+{
+    (void)test;
+    struct inbox in;
+    stream("S", ",'subjects':['s.>']");
+    consumer("S", "c", "'durable_name':'c','ack_policy':'explicit'");
+    inbox_open(&in, "_INBOX.p", NULL);
+    publish_with(NEXT, "_INBOX.p", NULL, json("{'batch':2,'expires':30000000000}"));
+    publish("s.a", "1");
+    inbox_close(&in);
+    world_wait(2 * NS_PER_S);
+    assert_holds(request("$JS.API.CONSUMER.INFO.S.c", ""), json("'num_waiting':0"));
+    publish("s.a", "2"); /* waits: nobody is there to get it */
+    inbox_open(&in, "_INBOX.p", NULL);
+    world_turn();
+    assert_string_equal(in.all, "2\n");
+    inbox_close(&in);
+}
+
 /* ---- acks and redelivery ---- */
 
 static void double_ack_is_answered_and_settles(void **test)
@@ -497,6 +516,7 @@ int main(void)
         WORLD_TEST(waiting_pulls_get_heartbeats_and_end_with_their_consumer),
         WORLD_TEST(full_queue_refuses_another_pull),
         WORLD_TEST(waiting_pulls_take_turns),
+        WORLD_TEST(pull_outlives_a_reconnect),
         WORLD_TEST(double_ack_is_answered_and_settles),
         WORLD_TEST(nak_redelivers_at_once_or_later),
         WORLD_TEST(ack_wait_redelivers_and_progress_extends_it),
