@@ -395,6 +395,7 @@ def test_a_consumer_goes_on_when_its_leader_is_killed(env):
 
 
 def test_an_emptied_node_comes_back_by_itself(env):
+    env.not_yet("add a node with a new disk to its voters")
     nodes = three(env)
     make(nodes[0])
     c = nodes[0].client()
