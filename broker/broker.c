@@ -231,6 +231,11 @@ static void on_relayed(void *ctx, node_id from, const struct relay_message *r)
 
 /* ---- opening ---- */
 
+static bool on_nobody(void *ctx, const struct message *m)
+{
+    struct broker *b = ctx;
+    return b->engine != NULL && engine_nobody(b->engine, m);
+}
 static void on_client(void *ctx, const struct conn *c, bool connected)
 {
     struct broker *b = ctx;
@@ -324,6 +329,7 @@ int broker_open(struct broker_options *o, const struct broker_parts *p, struct b
                                   .broker = o,
                                   .urls = on_urls,
                                   .client = on_client,
+                                  .nobody = on_nobody,
                                   .ctx = b};
     b->listener = listener_new(&lo);
     open_peers(b);

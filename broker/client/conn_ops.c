@@ -72,6 +72,13 @@ static void conn_hold(struct conn *c)
     if (!list_linked(&c->in_held)) list_push_back(&c->listener->held, &c->in_held);
 }
 
+static void op_pub_nobody(struct conn *c, const struct message *m)
+{
+    const struct listener_options *o = &c->listener->o;
+    if (!c->no_responders || !c->headers || m->reply.bytes == 0) return;
+    if (o->nobody == NULL || !o->nobody(o->ctx, m)) conn_subs_no_responders(c, m);
+}
+
 static void op_pub(struct conn *c, const struct parser_op *op, struct slice owner)
 {
     conn_count_in(c, op->header.bytes + op->body.bytes);
@@ -87,7 +94,7 @@ static void op_pub(struct conn *c, const struct parser_op *op, struct slice owne
                               .body = op->body,
                               .owner = owner,
                               .from = c};
-    if (router_publish(c->listener->o.router, &m) == 0) conn_subs_no_responders(c, &m);
+    if (router_publish(c->listener->o.router, &m) == 0) op_pub_nobody(c, &m);
     if (c->listener->hold && c->state < CONN_ENDING) conn_hold(c);
 }
 

@@ -20,6 +20,9 @@ struct listener_options {
     struct text (*urls)(void *ctx);
     /* A client logged in (true), or one that had is going. NULL: nobody asks. */
     void (*client)(void *ctx, const struct conn *c, bool connected);
+    /* Nobody took a message with a reply subject. True: somebody else answers it later. NULL: no.
+     */
+    bool (*nobody)(void *ctx, const struct message *m);
     void *ctx;
 };
 

@@ -344,50 +344,9 @@ static const struct api_asset {
     {{"$JS.API.DIRECT.GET.", 19}, direct_deliver},
 };
 
-/* A message that found nothing in this node's state, which may lag behind what a client was told
- * elsewhere: it is looked at again after a linearizable read, and only then refused. */
-struct api_held {
-    struct list_node node;
-    struct js_read read;
-    struct js_account *account;
-    struct message m;
-    const struct api_asset *asset;
-};
-
 static struct text asset_rest(const struct api_asset *a, struct text subject)
 {
     return (struct text){.at = subject.at + a->head.bytes, .bytes = subject.bytes - a->head.bytes};
-}
-
-static void api_held_done(struct js_read *r)
-{
-    struct api_held *h = CONTAINER_OF(r, struct api_held, read);
-    struct engine *e = h->account->engine;
-    const struct message *m = &h->m;
-    if (e->started && !h->asset->deliver(h->account, m, asset_rest(h->asset, m->subject)) &&
-        m->reply.bytes != 0)
-        (void)engine_send(e, m->account, m->reply, (struct text){0}, TEXT("NATS/1.0 503\r\n\r\n"),
-                          (struct text){0});
-    free(h);
-}
-
-static bool api_hold(struct js_account *ja, const struct message *m, const struct api_asset *asset)
-{
-    struct engine *e = ja->engine;
-    if (e->leads || m->reply.bytes == 0 || !engine_clustered(e)) return false;
-    struct api_held *h = check_alloc(sizeof *h + m->subject.bytes + m->reply.bytes +
-                                     m->header.bytes + m->body.bytes + 1);
-    char *at = (char *)(h + 1);
-    h->account = ja;
-    h->asset = asset;
-    h->m.account = m->account;
-    h->m.subject = copied(&at, m->subject);
-    h->m.reply = copied(&at, m->reply);
-    h->m.header = copied(&at, m->header);
-    h->m.body = copied(&at, m->body);
-    h->read.done = api_held_done;
-    engine_read(e, &h->read);
-    return true;
 }
 
 bool api_deliver(struct js_account *ja, const struct message *m)
@@ -395,7 +354,7 @@ bool api_deliver(struct js_account *ja, const struct message *m)
     for (const struct api_asset *a = api_assets; a < ARRAY_END(api_assets); a++) {
         if (!subject_starts(m->subject, a->head)) continue;
         if (!ja->account->jetstream) return false;
-        return a->deliver(ja, m, asset_rest(a, m->subject)) || api_hold(ja, m, a);
+        return a->deliver(ja, m, asset_rest(a, m->subject));
     }
     return api_request(ja, m);
 }

@@ -37,5 +37,9 @@ void engine_watcher(struct engine *e, struct state_watcher *w);
 /* After the state was loaded: subscriptions for every stream that is there. */
 void engine_start(struct engine *e);
 void engine_leadership(struct engine *e, node_id leader, bool self);
-/* The client's interest or a connection went: waiting pull requests of its inbox end. */
+/* Nobody took a client's message, and it has a reply subject. True: it is held until this node has
+ * applied all that was acknowledged anywhere before (a stream may have been made through another
+ * node a moment ago), then published again, or answered with 503. False: nobody is there, say so at
+ * once. */
+bool engine_nobody(struct engine *e, const struct message *m);
 uint64_t engine_stuck(const struct engine *e); /* watchdog violations so far; must stay 0 */

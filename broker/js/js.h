@@ -129,6 +129,7 @@ struct engine {
     struct list dirty_streams, dirty_consumers, dirty_acks;
     struct list again; /* consumers that ran out of their budget: next turn */
     bool started, leads, pressed, more_armed, expiry_dirty;
+    bool retrying; /* a held message is being published again */
     node_id leader;
     uint64_t epoch; /* counts leaderships: flights of another one don't count any more */
     struct mono leads_since;
