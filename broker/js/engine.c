@@ -604,7 +604,10 @@ void engine_leadership(struct engine *e, node_id leader, bool self)
     }
     engine_frames_tick(e);
     e->expiring = false;
-    if (gained) engine_accounts_limits(e);
+    if (gained) {
+        engine_accounts_limits(e);
+        engine_frames_leads(e);
+    }
     e->expiry_dirty = true;
     engine_wake(e);
 }

@@ -1,12 +1,14 @@
 /* engine_frames.c - FRAME_ENGINE: what engines of different nodes tell each other.
  *
- *   boots     u64                    sender's incarnation, to the leader every second: push targets
- * are named with it pull      u32 consumer, u64 id, i64 batch, i64 bytes, u64 sent, u8 flags, i64
- * min_pending, i64 min_ack_pending, u8 priority            a waiting request of a client of the
- * sender's; said again while it waits pull end  u32 consumer, u64 id   it is gone status    u64 id,
- * u8 code, u64 sent    the leader ends a request stepdown                         to the leader:
- * hand over ask       u64 id, text16 account, text16 subject, text32 body    does a local consumer
- * of yours answer this? answer    u64 id, text32 answer  empty: no
+ *   boots     u64              the sender's incarnation, to the leader, every second
+ *   pull      u32 consumer, u64 id, i64 batch, i64 bytes, u64 sent, u8 flags, i64 min_pending,
+ *             i64 min_ack_pending, u8 priority: a client of the sender's waits; said again
+ *   pull end  u32 consumer, u64 id: it is gone
+ *   status    u64 id, u8 code, u64 sent: the leader ends a request
+ *   stepdown                   to the leader: hand over
+ *   ask       u64 id, text16 account, text16 subject, text32 body: have you this local consumer?
+ *   answer    u64 id, text32 answer; empty: no
+ *   leads                      from a new leader, ready: say again what you told its predecessor
  *
  * Any of them may be lost with a link: whoever needs one says it again, or gives up in time. */
 #include <stdlib.h>
@@ -26,7 +28,8 @@ enum engine_frame {
     ENGINE_STATUS,
     ENGINE_STEPDOWN,
     ENGINE_ASK,
-    ENGINE_ANSWER
+    ENGINE_ANSWER,
+    ENGINE_LEADS
 };
 enum pull_flag { PULL_FLAG_NO_WAIT = 1, PULL_FLAG_EXPIRES = 2, PULL_FLAG_HEARTBEAT = 4 };
 
@@ -102,6 +105,27 @@ void engine_frames_stepdown(struct engine *e)
     }
     if (!leader_elsewhere(e)) return;
     frame_begin(&w, ENGINE_STEPDOWN);
+    frame_send(e, e->leader, &w);
+}
+
+/* A node hears of a new leader before that one is ready, and what it says too early is dropped. */
+void engine_frames_leads(struct engine *e)
+{
+    struct cluster_peer *p = NULL;
+    if (e->o.cluster == NULL) return;
+    while ((p = cluster_peer_next(e->o.cluster, p)) != NULL) {
+        struct writer w;
+        if (!p->up || p->id == 0) continue;
+        frame_begin(&w, ENGINE_LEADS);
+        frame_send(e, p->id, &w);
+    }
+}
+
+static void boots_tell(struct engine *e)
+{
+    struct writer w;
+    frame_begin(&w, ENGINE_BOOTS);
+    writer_u64(&w, e->boots);
     frame_send(e, e->leader, &w);
 }
 
@@ -231,6 +255,19 @@ static void take_status(struct engine *e, struct reader *r)
     if (!r->bad) pull_status(e, id, code, sent);
 }
 
+static void take_leads(struct engine *e, node_id from)
+{
+    if (from != e->leader) return; /* we hear of it later, and tell it then */
+    boots_tell(e);
+    LIST_FOREACH (n, &e->streams) {
+        struct js_stream *js = CONTAINER_OF(n, struct js_stream, node);
+        LIST_FOREACH (c, &js->consumers) {
+            struct js_consumer *jc = CONTAINER_OF(c, struct js_consumer, in_stream);
+            if (!jc->consumer->local) pull_leader_changed(jc);
+        }
+    }
+}
+
 static void
 frame_take(void *ctx, struct cluster_peer *from, enum cluster_lane lane, struct slice body)
 {
@@ -254,6 +291,9 @@ frame_take(void *ctx, struct cluster_peer *from, enum cluster_lane lane, struct 
         return;
     case ENGINE_STEPDOWN:
         if (e->leads) group_handover(e->o.group, NULL, NULL);
+        return;
+    case ENGINE_LEADS:
+        take_leads(e, from->id);
         return;
     case ENGINE_ASK:
         take_ask(e, from->id, &r);
@@ -295,11 +335,7 @@ void engine_frames_tick(struct engine *e)
         list_remove(n);
         free(each);
     }
-    if (!leader_elsewhere(e)) return;
-    struct writer w;
-    frame_begin(&w, ENGINE_BOOTS);
-    writer_u64(&w, e->boots);
-    frame_send(e, e->leader, &w);
+    if (leader_elsewhere(e)) boots_tell(e);
 }
 
 void engine_frames_start(struct engine *e)

@@ -315,6 +315,7 @@ void engine_frames_pull(struct engine *e, const struct pull_registration *r);
 void engine_frames_pull_end(struct engine *e, uint32_t consumer, uint64_t id);
 void engine_frames_status(struct engine *e, node_id node, uint64_t id, int code, uint64_t sent);
 void engine_frames_stepdown(struct engine *e);
+void engine_frames_leads(struct engine *e);
 /* An API request that concerns a local consumer somewhere else: all peers are asked, done once.
  * answer empty: nobody has it. */
 struct engine_ask {
