@@ -110,7 +110,7 @@ static void stirred(struct group *g)
 
 static void announce(struct group *g)
 {
-    node_id leader = core_peek_leader(g->raft, g->self);
+    node_id leader = guard_leader(g);
     log_term term = core_peek_term(g->raft);
     bool self = group_leads(g);
     if (leader == g->told_leader && self == g->told_self && (term == g->told_term || leader == 0))
@@ -355,6 +355,8 @@ int group_start(struct group *g, node_id self)
     g->started = true;
     first_entry(g);
     count_ahead(g);
+    g->propose.unread = log_last(g->log);
+    g->o.sm.log_durable(g->o.sm.ctx, log_durable(g->log));
     io_start(g);
     g->tick_due.ns = env_mono(g->env).ns + CORE_TICK_MS * NS_PER_MS;
     env_timer_start(&g->tick, CORE_TICK_MS * NS_PER_MS);
@@ -376,7 +378,7 @@ void group_close(struct group *g)
     if (g->log != NULL) log_close(g->log);
     for (struct list_node *n; (n = list_pop_front(&g->peers)) != NULL;) {
         struct peer *p = CONTAINER_OF(n, struct peer, node);
-        stream_free(p);
+        stream_close(p);
         free(p);
     }
     pump_free(g);
@@ -400,7 +402,7 @@ bool group_leads(const struct group *g)
 }
 node_id group_leader(const struct group *g)
 {
-    return running(g) ? core_peek_leader(g->raft, g->self) : 0;
+    return running(g) ? guard_leader(g) : 0;
 }
 log_term group_term(const struct group *g)
 {
@@ -470,11 +472,8 @@ void group_peer_up(struct group *g, node_id peer)
     p->up = true;
     p->heard = env_mono(g->env);
     stream_reset(p);
-    if (!running(g)) return;
-    if (core_peek_leader(g->raft, g->self) == peer) {
-        propose_resend(g);
-        read_index_restart(g);
-    }
+    propose_link(g, peer);
+    if (running(g) && g->reads.leader == peer) read_index_restart(g);
     group_wake(g);
 }
 
@@ -484,6 +483,7 @@ void group_peer_down(struct group *g, node_id peer, bool dead)
     if (p == NULL) return;
     p->up = false;
     stream_reset(p);
+    propose_link(g, peer);
     if (running(g) && dead) guard_hint(g, peer);
     group_wake(g);
 }

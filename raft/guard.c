@@ -301,6 +301,16 @@ int guard_strata(struct group *g, int min, int max)
 
 /* ---- leaders ---- */
 
+/* A higher term that comes with a request for a vote leaves a follower's leader as it was: a node
+ * would take the old leader for the new term's. What it gave to that one before it led, or if it
+ * never does, is lost. Only a leader that sent entries in this term is one. */
+node_id guard_leader(const struct group *g)
+{
+    if (core_peek_leads(g->raft)) return g->self;
+    if (g->guard.match_term != core_peek_term(g->raft)) return 0;
+    return core_peek_leader(g->raft, g->self);
+}
+
 static void leadership_gained(struct group *g)
 {
     struct guard *gd = &g->guard;
@@ -308,8 +318,7 @@ static void leadership_gained(struct group *g)
     gd->lead_term = core_peek_term(g->raft);
     LIST_FOREACH (n, &g->peers) {
         struct peer *p = CONTAINER_OF(n, struct peer, node);
-        p->acked = p->stashed = 0;
-        stream_reset(p);
+        p->acked = p->stashed = 0; /* the streams hold the new term's first messages already */
     }
     gd->barrier = core_peek_last(g->raft) + 1;
     io_barrier(g);

@@ -61,7 +61,8 @@ void guard_stall(struct group *g, uint64_t late_ns);
 void guard_hint(struct group *g, node_id peer);
 int guard_strata(struct group *g, int min, int max);
 /* ---- leaders ---- */
-void guard_leadership(struct group *g); /* notices that it was gained or lost */
+node_id guard_leader(const struct group *g); /* of the present term; ourselves; 0: none known */
+void guard_leadership(struct group *g);      /* notices that it was gained or lost */
 void guard_contact_send(struct group *g);
 void guard_contact(struct group *g, struct peer *p, const struct rpc *m);
 void guard_grey(struct group *g);

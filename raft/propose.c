@@ -214,12 +214,18 @@ void propose_entry_applied(struct group *g)
 
 /* ---- as origin: to the leader ---- */
 
-void propose_resend(struct group *g)
+/* All that isn't applied goes out again, in order. */
+static void resend(struct group *g)
 {
     struct propose *p = of(g);
     p->unsent = p->kept.head.next;
     p->sent_at = env_mono(g->env);
     group_wake(g);
+}
+
+void propose_link(struct group *g, node_id peer)
+{
+    if (of(g)->sent_to == peer) of(g)->sent_to = 0;
 }
 
 static void renumber(struct group *g, struct batch *b)
@@ -270,8 +276,9 @@ static bool give_to_peer(struct group *g, struct batch *b, node_id leader)
     struct peer *peer = group_peer(g, leader);
     if (peer == NULL || !peer->up) return false;
     if (t->queued(t->ctx, leader, LANE_DATA) > LINK_BYTES_MAX) return false;
-    struct slice parts[2] = {rpc_batch_head(), slice_part(b->bytes, ENTRY_HEAD_BYTES,
-                                                          b->bytes.bytes - ENTRY_HEAD_BYTES)};
+    struct slice parts[2] = {
+        rpc_batch_head(core_peek_term(g->raft)),
+        slice_part(b->bytes, ENTRY_HEAD_BYTES, b->bytes.bytes - ENTRY_HEAD_BYTES)};
     t->send(t->ctx, leader, LANE_DATA, parts, 2);
     return true;
 }
@@ -279,14 +286,14 @@ static bool give_to_peer(struct group *g, struct batch *b, node_id leader)
 static void give_to_leader(struct group *g)
 {
     struct propose *p = of(g);
-    node_id leader = core_peek_leader(g->raft, g->self);
+    node_id leader = guard_leader(g);
     log_term term = core_peek_term(g->raft);
     if (leader == 0) return;
     bool again = leader != p->sent_to || term != p->sent_term;
     if (again) {
         p->sent_to = leader;
         p->sent_term = term;
-        propose_resend(g);
+        resend(g);
     }
     while (p->unsent != &p->kept.head) {
         struct batch *b = CONTAINER_OF(p->unsent, struct batch, node);
@@ -302,13 +309,15 @@ static void give_to_leader(struct group *g)
 void propose_check(struct group *g)
 {
     struct propose *p = of(g);
-    if (p->kept_count == 0 || core_peek_leader(g->raft, g->self) == 0) return;
-    if (env_mono(g->env).ns - p->sent_at.ns > LOST_NS) propose_resend(g);
+    if (p->kept_count == 0 || guard_leader(g) == 0) return;
+    if (env_mono(g->env).ns - p->sent_at.ns > LOST_NS) resend(g);
 }
 
 /* ---- as leader: into entries ---- */
 
-int propose_forwarded(struct group *g, node_id from, struct slice batch)
+/* Only in the term that its node meant: what it gave to us while we didn't lead is lost, and it
+ * would go on behind that. With the term it sees that we lead now, and starts with its oldest. */
+int propose_forwarded(struct group *g, node_id from, log_term term, struct slice batch)
 {
     struct reader r = reader_of(batch.at, batch.bytes);
     node_id node = reader_u64(&r);
@@ -317,7 +326,7 @@ int propose_forwarded(struct group *g, node_id from, struct slice batch)
     if (r.bad || node != from || number == 0 || bytes == 0 || bytes != reader_left(&r))
         return E_MALFORMED;
     if (batch.bytes > LIMIT_ENTRY_BYTES - ENTRY_HEAD_BYTES) return E_TOOBIG;
-    if (!core_peek_leads(g->raft)) return 0; /* its node sees who does, and sends it there */
+    if (!core_peek_leads(g->raft) || term != core_peek_term(g->raft)) return 0;
     if (!origins_take(&of(g)->origins, node, incarnation, number)) return 0;
     pack_add(g, slice_ref(batch), false);
     return 0;
@@ -415,6 +424,8 @@ static bool may_propose(struct group *g)
     if (!core_peek_leads(g->raft) || !g->guard.leading || g->handover.active) return false;
     if (core_peek_transfer(g->raft) != 0) return false;
     log_index last = core_peek_last(g->raft);
+    bool unread = g->pump.index < p->unread && g->pump.index + 1 < g->guard.barrier;
+    if (unread) return false; /* one of these entries may have a later time than our clock */
     if (last - g->pump.index >= AHEAD_ENTRIES_MAX || p->ahead_bytes >= AHEAD_BYTES_MAX)
         return false;
     return last - core_peek_commit(g->raft) < UNCOMMITTED_ENTRIES ||

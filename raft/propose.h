@@ -32,18 +32,19 @@ struct propose {
     struct origins origins;
     struct batch *applying;
     uint32_t command;     /* of applying: whose result is next */
+    log_index unread;     /* the log's end when the group started: entries whose time isn't known */
     uint64_t ahead_bytes; /* payloads in the log that aren't applied yet */
 };
 
 void propose_init(struct group *g);
 void propose_free(struct group *g);
-/* A batch forwarded by another node; E_MALFORMED. */
-NODISCARD int propose_forwarded(struct group *g, node_id from, struct slice batch);
+/* A batch forwarded by another node, for the leader of a term; E_MALFORMED. */
+NODISCARD int propose_forwarded(struct group *g, node_id from, log_term term, struct slice batch);
 /* At the end of the turn: seals the open batch, gives batches to the leader, or makes entries of
  * them. */
 void propose_turn(struct group *g);
-/* The leader changed, or the link to it is new: all that isn't applied goes out again, in order. */
-void propose_resend(struct group *g);
+/* The link to a peer went down or came up: what it was given may be lost. */
+void propose_link(struct group *g, node_id peer);
 /* We lead, in a new term; or no longer. */
 void propose_leadership(struct group *g);
 /* The state machine has applied one entry. */

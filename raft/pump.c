@@ -30,6 +30,7 @@ void pump_init(struct group *g)
     struct pump *p = &g->pump;
     p->index = g->durable_index;
     p->term = g->durable_term;
+    if (g->o.sm.time != NULL) p->entry_time = g->o.sm.time(g->o.sm.ctx);
     fetch_init(&p->fetch, g->log, fetched);
 }
 

@@ -181,7 +181,7 @@ static void answer(struct group *g, struct peer *p, const struct rpc *m)
 static void follower_turn(struct group *g)
 {
     struct reads *r = &g->reads;
-    node_id leader = core_peek_leader(g->raft, g->self);
+    node_id leader = guard_leader(g);
     struct peer *p = leader == 0 ? NULL : group_peer(g, leader);
     if (r->leader != 0) {
         bool late = env_mono(g->env).ns - r->since.ns > RETRY_NS;

@@ -226,8 +226,11 @@ static int receive_small(struct group *g, struct peer *p, struct slice message)
 
 static int receive_batch(struct group *g, struct peer *p, struct slice message)
 {
-    struct slice batch = rpc_batch_body(message);
-    int rc = propose_forwarded(g, p->id, batch);
+    struct slice batch;
+    log_term term;
+    int rc = rpc_batch_decode(message, &term, &batch);
+    if (rc != 0) return rc;
+    rc = propose_forwarded(g, p->id, term, batch);
     slice_release(&batch);
     return rc;
 }

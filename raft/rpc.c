@@ -167,14 +167,21 @@ struct rpc_entry rpc_append_next(struct rpc_append *a, struct slice message)
 
 /* ---- batches ---- */
 
-struct slice rpc_batch_head(void)
+struct slice rpc_batch_head(log_term term)
 {
-    static const uint8_t head[RPC_HEAD_BYTES] = {RPC_VERSION, RPC_BATCH};
-    return slice_copy(head, sizeof head);
+    struct slice s = slice_alloc(RPC_HEAD_BYTES + sizeof term);
+    struct writer w = writer_over(s.at, s.bytes);
+    head_put(&w, RPC_BATCH);
+    writer_u64(&w, term);
+    return s;
 }
 
-struct slice rpc_batch_body(struct slice message)
+int rpc_batch_decode(struct slice message, log_term *term, struct slice *batch)
 {
-    CHECK(message.bytes >= RPC_HEAD_BYTES);
-    return slice_part(message, RPC_HEAD_BYTES, message.bytes - RPC_HEAD_BYTES);
+    struct reader r = reader_of(message.at, message.bytes);
+    int type = head_get(&r);
+    *term = reader_u64(&r);
+    if (type != RPC_BATCH || r.bad) return E_MALFORMED;
+    *batch = slice_part(message, (size_t)(r.at - message.at), reader_left(&r));
+    return 0;
 }

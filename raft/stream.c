@@ -36,7 +36,7 @@ void stream_init(struct peer *p)
     fetch_init(&p->stream.fetch, p->group->log, fetched);
 }
 
-void stream_free(struct peer *p)
+void stream_close(struct peer *p)
 {
     fetch_close(&p->stream.fetch);
 }

@@ -36,7 +36,7 @@ struct stream {
 };
 
 void stream_init(struct peer *p);
-void stream_free(struct peer *p); /* after log_close */
+void stream_close(struct peer *p); /* after log_close */
 /* From the core's send: notes what is owed. */
 void stream_append(struct peer *p, const struct raft_append_entries *a);
 void stream_timeout_now(struct peer *p, const struct raft_timeout_now *m);
