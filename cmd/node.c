@@ -419,6 +419,7 @@ static void stop_flushed(void *ctx, struct store_at at)
 static void stop_broker_done(void *ctx)
 {
     struct node *n = ctx;
+    n->broker = NULL; /* freed; the group still tells of leaders until it is closed */
     struct store_at at = {0};
     if (n->state != NULL) at = state_at(n->state);
     bool flush = n->state != NULL && !n->flushing && at.index <= n->log_durable &&
