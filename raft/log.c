@@ -97,6 +97,20 @@ void log_cache_push(struct log *l, log_index i, struct slice payload)
 
 /* ---- open, close ---- */
 
+/* A small volume gets small segments: at least two are there at any time, and space comes back by
+ * segments only. */
+static uint64_t segment_bytes(const struct log_options *o)
+{
+    uint64_t total = 0, left = 0, bytes = o->segment_bytes;
+    if (bytes == 0) {
+        bytes = LOG_SEGMENT_BYTES_DEFAULT;
+        int rc = o->env->ops->disk_space(o->env, o->dir, &total, &left);
+        while (rc == 0 && bytes > LOG_SEGMENT_BYTES_MIN && bytes > total / 256)
+            bytes /= 2;
+    }
+    return bytes < LOG_SEGMENT_BYTES_MIN ? LOG_SEGMENT_BYTES_MIN : bytes;
+}
+
 int log_open(const struct log_options *o, struct log **out)
 {
     struct log *l = check_alloc(sizeof *l);
@@ -105,9 +119,7 @@ int log_open(const struct log_options *o, struct log **out)
     l->dir = check_strdup(o->dir);
     l->owner = (struct log_page_owner){.identity = o->identity, .group = o->group};
     l->cache.bytes_max = o->cache_bytes == 0 ? MIB(64) : o->cache_bytes;
-    uint64_t bytes = o->segment_bytes == 0 ? MIB(64) : o->segment_bytes;
-    if (bytes < LOG_SEGMENT_BYTES_MIN) bytes = LOG_SEGMENT_BYTES_MIN;
-    l->segment_pages = (uint32_t)(bytes / LOG_PAGE_BYTES);
+    l->segment_pages = (uint32_t)(segment_bytes(o) / LOG_PAGE_BYTES);
     list_init(&l->reads);
     log_run_init(&l->index, 1);
     log_run_init(&l->open_run, 1);

@@ -25,7 +25,7 @@ struct log_options {
     uint64_t identity; /* cluster and node: pages of another log are foreign, never read as ours */
     uint32_t group;    /* 0 */
     uint64_t cache_bytes;   /* payloads kept in memory; default 64 MiB */
-    uint64_t segment_bytes; /* default 64 MiB */
+    uint64_t segment_bytes; /* default 64 MiB, less on a volume below 16 GiB */
     /* Everything up to index is durable. On the loop, in order. */
     void (*on_durable)(void *ctx, log_index index);
     /* All votes stored up to this number are durable. */

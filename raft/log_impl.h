@@ -10,6 +10,7 @@
 #include "store/base/list.h"
 
 #define LOG_BATCH_BYTES_MAX MIB(4) /* more would only add latency: a disk streams at this size */
+#define LOG_SEGMENT_BYTES_DEFAULT MIB(64)
 #define LOG_SEGMENT_BYTES_MIN KIB(64)
 #define LOG_FREE_SEGMENTS_MAX 4u /* zeroed or recycled, waiting; what is more is deleted */
 
