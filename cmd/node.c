@@ -90,6 +90,11 @@ static log_index sm_index(void *ctx, log_term *term)
     *term = at.term;
     return at.index;
 }
+static int64_t sm_time(void *ctx)
+{
+    struct node *n = ctx;
+    return state_now(n->state).ns;
+}
 static int sm_apply(void *ctx, log_index index, log_term term, struct slice payload)
 {
     struct node *n = ctx;
@@ -203,6 +208,7 @@ static int open_group(struct node *n, const char *log_dir)
         .identity = XXH3_64bits("gannet", 6),
         .sm = {.ctx = n,
                .index = sm_index,
+               .time = sm_time,
                .apply = sm_apply,
                .pass = sm_pass,
                .log_durable = sm_log_durable},
