@@ -200,9 +200,10 @@ static int64_t nak_delay(struct text argument)
 static void ack_take(struct js_consumer *jc, const struct ack_subject *s, const struct message *m)
 {
     struct text argument;
-    struct consumer_pending *p = consumer_find(jc->consumer, s->sseq);
+    const struct consumer_pending *p = consumer_find(jc->consumer, s->sseq);
     switch (ack_payload_parse(m->body, &argument)) {
     case ACK_PAYLOAD_ACK:
+        if (p != NULL) advisory_ack(jc, p);
         ack_gather(jc, s->sseq, m, true);
         return;
     case ACK_PAYLOAD_NEXT:

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "broker/js/api.h"
+#include "broker/js/duration.h"
 #include "broker/js/js.h"
 #include "store/base/json_out.h"
 
@@ -30,7 +31,8 @@ advisory_open(struct advisory *a, struct engine *e, struct account *account, con
     writer_init(&a->w, 512);
     json_out_init(&a->j, &a->w, false);
     json_out_object(&a->j, NULL);
-    snprintf(text, sizeof text, "io.nats.jetstream.advisory.v1.%s", type);
+    const char *family = strchr(type, '.') == NULL ? "io.nats.jetstream.advisory.v1." : "";
+    snprintf(text, sizeof text, "%s%s", family, type);
     json_out_string(&a->j, "type", text);
     api_nuid(e, text);
     json_out_string(&a->j, "id", text);
@@ -140,6 +142,35 @@ void advisory_terminated(struct js_consumer *jc,
     json_out_u64(&a.j, "stream_seq", seq);
     json_out_u64(&a.j, "deliveries", deliveries);
     if (reason.bytes != 0) json_out_text(&a.j, "reason", reason);
+    advisory_close(&a);
+}
+
+static bool ack_sampled(struct js_consumer *jc)
+{
+    struct text freq = jc->consumer->config.sample_freq;
+    uint64_t percent;
+    if (freq.bytes != 0 && freq.at[freq.bytes - 1] == '%') freq.bytes--;
+    if (freq.bytes == 0 || !duration_digits(freq, &percent)) return false;
+    return env_random(jc->engine->o.env) % 100 < percent;
+}
+
+/* From the node that the client's ack came to. */
+void advisory_ack(struct js_consumer *jc, const struct consumer_pending *p)
+{
+    struct advisory a;
+    if (!ack_sampled(jc)) return;
+    snprintf(a.subject, sizeof a.subject, "$JS.EVENT.METRIC.CONSUMER.ACK.%s.%.*s", jc->stream->name,
+             (int)jc->consumer->name.bytes, jc->consumer->name.at);
+    if (!advisory_open(&a, jc->engine, jc->stream->account,
+                       "io.nats.jetstream.metric.v1.consumer_ack"))
+        return;
+    int64_t waited = engine_now(jc->engine) - p->time_ns;
+    json_out_string(&a.j, "stream", jc->stream->name);
+    json_out_text(&a.j, "consumer", jc->consumer->name);
+    json_out_u64(&a.j, "consumer_seq", p->cseq);
+    json_out_u64(&a.j, "stream_seq", p->sseq);
+    json_out_i64(&a.j, "ack_time", waited > 0 ? waited : 0);
+    json_out_u64(&a.j, "deliveries", p->deliveries);
     advisory_close(&a);
 }
 

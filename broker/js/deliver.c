@@ -260,6 +260,24 @@ deliver_pick_again(struct js_consumer *jc, struct deliver_slot *slot, struct del
     }
 }
 
+/* Replay as it came: the gap to the message before must have passed. False: the timer stands for
+ * it. */
+static bool deliver_replay(struct js_consumer *jc, const struct store_msg *m)
+{
+    if (jc->consumer->config.replay_policy != REPLAY_ORIGINAL) return true;
+    struct engine *e = jc->engine;
+    struct mono now = env_mono(e->o.env);
+    int64_t gap = jc->replay_ns == 0 ? 0 : m->time_ns - jc->replay_ns;
+    uint64_t due = jc->replayed.ns + (uint64_t)(gap > 0 ? gap : 0);
+    if (due > now.ns) {
+        wheel_start(e->wheel, &jc->pace, (struct mono){due});
+        return false;
+    }
+    jc->replay_ns = m->time_ns;
+    jc->replayed = now;
+    return true;
+}
+
 static void deliver_pick_fresh(struct js_consumer *jc,
                                struct deliver_slot *slot,
                                struct deliver_picks *p,
@@ -279,7 +297,7 @@ static void deliver_pick_fresh(struct js_consumer *jc,
                      "stream %s: a message behind %llu can't be read: consumer waits",
                      jc->stream->name, (unsigned long long)jc->position);
         }
-        if (rc != 0 || !deliver_fits(jc, slot, &m)) return;
+        if (rc != 0 || !deliver_fits(jc, slot, &m) || !deliver_replay(jc, &m)) return;
         p->fresh[p->fresh_count++] = m.seq;
         jc->position = m.seq;
         available--;
@@ -397,7 +415,7 @@ static bool deliver_local_one(struct js_consumer *jc, struct deliver_slot *slot)
         jc->position = scanned;
         engine_consumer_later(jc);
     }
-    if (rc != 0 || !deliver_fits(jc, slot, &m)) return false;
+    if (rc != 0 || !deliver_fits(jc, slot, &m) || !deliver_replay(jc, &m)) return false;
     struct account *a = jc->stream->account;
     struct pull_request *p = NULL;
     struct text to = c->config.deliver_subject;

@@ -106,7 +106,9 @@ struct js_consumer {
     struct mono idle_since; /* watchdog: 0: fine */
     int64_t rate_budget;    /* bytes that rate_limit_bps allows now */
     struct mono rate_at;
-    uint32_t spread; /* whose turn among nodes with members */
+    int64_t replay_ns;    /* replay original: time of the last message picked, 0: none */
+    struct mono replayed; /* and when that was */
+    uint32_t spread;      /* whose turn among nodes with members */
 
     /* this node's clients */
     struct list pulls; /* struct pull_request */
@@ -288,6 +290,8 @@ void advisory_terminated(struct js_consumer *jc,
                          uint32_t deliveries,
                          struct text reason);
 void advisory_pause(struct js_consumer *jc);
+/* A sampled ack's figures (9.5). */
+void advisory_ack(struct js_consumer *jc, const struct consumer_pending *p);
 void advisory_api(struct engine *e,
                   struct account *a,
                   struct text subject,

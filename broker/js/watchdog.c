@@ -15,13 +15,15 @@ static bool watchdog_wanted(const struct js_consumer *jc)
         }
         return false;
     }
-    return push_bound(jc) && !push_stalled(jc) && jc->consumer->config.rate_limit_bps <= 0;
+    return push_bound(jc) && !push_stalled(jc);
 }
 
 /* Somebody could get something, and nothing is on its way. */
 static bool watchdog_stuck(const struct js_consumer *jc)
 {
     if (!engine_decides(jc) || jc->flight_count != 0 || list_linked(&jc->dirty)) return false;
+    const struct consumer_config *c = &jc->consumer->config;
+    if (c->rate_limit_bps > 0 || c->replay_policy == REPLAY_ORIGINAL) return false;
     if (deliver_paused(jc) || !watchdog_wanted(jc)) return false;
     return deliver_available(jc) != 0 || deliver_again(jc);
 }

@@ -265,6 +265,25 @@ static void max_deliver_ends_with_one_advisory(void **test)
     inbox_close(&advisory);
 }
 
+static void sampled_ack_is_told_with_its_time(void **test)
+{
+    (void)test;
+    struct inbox in, metric;
+    stream("S", ",'subjects':['s.>']");
+    publish("s.a", "1");
+    consumer("S", "c", "'durable_name':'c','ack_policy':'explicit','sample_freq':'100%'");
+    inbox_open(&in, "_INBOX.p", NULL);
+    inbox_open(&metric, "$JS.EVENT.METRIC.CONSUMER.ACK.S.c", NULL);
+    publish_with(NEXT, "_INBOX.p", NULL, "");
+    world_turn();
+    publish_with(in.reply, NULL, NULL, "+ACK");
+    world_turn();
+    assert_holds(metric.body, json("'type':'io.nats.jetstream.metric.v1.consumer_ack'"));
+    assert_holds(metric.body, json("'consumer_seq':1,'stream_seq':1,'ack_time':"));
+    inbox_close(&in);
+    inbox_close(&metric);
+}
+
 static void term_is_told_with_its_reason(void **test)
 {
     (void)test;
@@ -342,6 +361,23 @@ static void push_stops_at_max_ack_pending(void **test)
     publish_with(in.reply, NULL, NULL, "+ACK");
     world_turn();
     assert_int_equal(in.count, 3);
+    inbox_close(&in);
+}
+
+static void original_replay_keeps_the_gaps(void **test)
+{
+    (void)test;
+    struct inbox in;
+    stream("S", "");
+    publish("S", "1");
+    world_wait(300 * NS_PER_MS);
+    publish("S", "2");
+    consumer("S", "g", PUSH ",'replay_policy':'original'");
+    inbox_open(&in, "d.g", "g");
+    world_wait(200 * NS_PER_MS);
+    assert_string_equal(in.all, "1\n");
+    world_wait(200 * NS_PER_MS);
+    assert_string_equal(in.all, "1\n2\n");
     inbox_close(&in);
 }
 
@@ -522,10 +558,12 @@ int main(void)
         WORLD_TEST(ack_wait_redelivers_and_progress_extends_it),
         WORLD_TEST(backoff_gives_each_attempt_its_own_wait),
         WORLD_TEST(max_deliver_ends_with_one_advisory),
+        WORLD_TEST(sampled_ack_is_told_with_its_time),
         WORLD_TEST(term_is_told_with_its_reason),
         WORLD_TEST(next_acks_and_pulls),
         WORLD_TEST(push_group_gets_what_waited_when_it_subscribes),
         WORLD_TEST(push_stops_at_max_ack_pending),
+        WORLD_TEST(original_replay_keeps_the_gaps),
         WORLD_TEST(bound_deliver_subject_is_not_taken_over),
         WORLD_TEST(paused_consumer_gets_nothing_until_it_is_over),
         WORLD_TEST(watcher_gets_the_last_of_each_then_what_comes),
