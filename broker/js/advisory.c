@@ -24,6 +24,7 @@ advisory_open(struct advisory *a, struct engine *e, struct account *account, con
 {
     struct router_node nodes[1];
     char text[100];
+    if (!e->started) return false;
     if (router_interest(e->o.router, account, text_of(a->subject), (struct text){0}, nodes, 1) == 0)
         return false;
     a->engine = e;

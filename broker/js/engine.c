@@ -316,7 +316,9 @@ struct js_consumer *engine_consumer_new(struct engine *e, struct consumer *c)
 void engine_consumer_end(struct js_consumer *jc)
 {
     struct engine *e = jc->engine;
-    pull_end_all(jc, TEXT("NATS/1.0 409 Consumer Deleted\r\n\r\n"));
+    /* When the node stops, the consumer lives on: its clients ask another node. */
+    struct text gone = TEXT("NATS/1.0 409 Consumer Deleted\r\n\r\n");
+    pull_end_all(jc, e->started ? gone : (struct text){0});
     if (jc->push) push_close(jc);
     deliver_reset(jc);
     ack_free(jc);
