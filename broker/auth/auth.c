@@ -8,13 +8,14 @@
 struct auth {
     struct env *env;
     const struct broker_options *o;
+    uint64_t seed;             /* of secrets' digests */
     struct env_worker *worker; /* made with the first bcrypt check */
 };
 
 struct auth *auth_new(struct env *env, const struct broker_options *o)
 {
     struct auth *a = check_alloc(sizeof *a);
-    *a = (struct auth){.env = env, .o = o};
+    *a = (struct auth){.env = env, .o = o, .seed = env_random(env)};
     return a;
 }
 
@@ -76,10 +77,15 @@ check_secret(struct auth *a, struct auth_request *r, const char *stored, struct 
 static struct auth_identity identity_of(const struct auth *a, const struct broker_user *user)
 {
     struct account *account = a->o->no_auth_account;
+    const char *secret = user != NULL ? user->password : a->o->token;
     if (user != NULL && user->account != NULL) account = user->account;
     if (account == NULL) account = accounts_global(a->o->accounts);
     return (struct auth_identity){
-        .account = account, .user = user, .permissions = user == NULL ? NULL : user->permissions};
+        .account = account,
+        .user = user,
+        .permissions = user == NULL ? NULL : user->permissions,
+        .secret = secret == NULL ? 0 : map_hash(a->seed, text_of(secret)),
+    };
 }
 
 enum auth_verdict auth_check(struct auth *a, struct auth_request *r)
@@ -107,11 +113,12 @@ enum auth_verdict auth_check(struct auth *a, struct auth_request *r)
 
 bool auth_again(const struct auth *a,
                 struct text user,
-                const struct account *account,
-                struct auth_identity *out)
+                const struct auth_identity *before,
+                struct auth_identity *now)
 {
     const struct broker_user *found = user.bytes == 0 ? a->o->no_auth_user : user_find(a, user);
-    *out = identity_of(a, found);
     bool asked = a->o->user_count != 0;
-    return (found != NULL || !asked) && out->account == account;
+    *now = identity_of(a, found);
+    return (found != NULL || !asked) && now->account == before->account &&
+           now->secret == before->secret;
 }

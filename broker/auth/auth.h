@@ -21,6 +21,7 @@ struct auth_identity {
     struct account *account;
     const struct broker_user *user;        /* NULL: nobody in particular */
     const struct permissions *permissions; /* NULL: all */
+    uint64_t secret; /* digest of what the config held then: a reload may have changed it */
 };
 /* Embedded in the connection; with AUTH_PENDING it must live until done. */
 struct auth_request {
@@ -42,8 +43,9 @@ void auth_free(struct auth *a);
 enum auth_verdict auth_check(struct auth *a, struct auth_request *r);
 /* Must a client show credentials? INFO says so. */
 bool auth_required(const struct auth *a);
-/* After a reload: who is a client that was let in before as this user? False: nobody any more. */
+/* After a reload: the rights of a client that was let in before. False: it may not stay: its user
+ * or password isn't there any more, or belongs to another account. */
 bool auth_again(const struct auth *a,
                 struct text user,
-                const struct account *account,
-                struct auth_identity *out);
+                const struct auth_identity *before,
+                struct auth_identity *now);

@@ -25,6 +25,8 @@
 #define CONN_EAGER_BYTES KIB(256)       /* pending: written at once, not at the end of the turn */
 #define CONN_LINGER_NS (20 * NS_PER_MS) /* ENDING: reads on after the last words */
 #define CONN_ENDING_NS_MAX (2 * NS_PER_S)
+#define CONN_COMPLAINTS_MAX                                                                        \
+    20 /* log lines of one second: a client must not fill the disk with them */
 #define CONN_STALL_NS (4 * NS_PER_MS) /* a publisher that fills somebody's queue waits so long */
 
 static const struct conn_state_row {
@@ -112,6 +114,25 @@ void conn_error(struct conn *c, const char *text)
     outq_put(&c->out, text, strlen(text));
     outq_put(&c->out, "'\r\n", 3);
     conn_dirty(c);
+}
+
+void conn_complain(struct conn *c, const char *text)
+{
+    struct listener *l = c->listener;
+    uint64_t second = env_mono(conn_env(c)).ns / NS_PER_S;
+    if (second != l->complaints.second) {
+        if (l->complaints.swallowed != 0) {
+            LOG(ERR, "%llu more complaints about clients were not logged",
+                (unsigned long long)l->complaints.swallowed);
+        }
+        l->complaints.second = second;
+        l->complaints.count = l->complaints.swallowed = 0;
+    }
+    if (++l->complaints.count > CONN_COMPLAINTS_MAX) {
+        l->complaints.swallowed++;
+        return;
+    }
+    LOG(ERR, "%s - cid:%llu - %s", c->address, (unsigned long long)c->cid, text);
 }
 
 void conn_send_info(struct conn *c)
@@ -212,7 +233,7 @@ static void conn_remember(struct conn *c)
         .in_bytes = c->in_bytes,
         .out_msgs = c->out_msgs,
         .out_bytes = c->out_bytes,
-        .subs = c->sub_count,
+        .subs = c->sub_count != 0 ? c->sub_count : c->sub_count_last,
         .reason = c->reason,
     };
     (void)snprintf(closed.address, sizeof closed.address, "%s", c->address);

@@ -44,6 +44,7 @@ struct conn {
     /* who */
     struct account *account; /* NULL: not known yet */
     const struct permissions *permissions;
+    struct auth_identity identity; /* that it logged in as */
     struct auth_request auth;
     struct reply_grants *grants; /* with allow_responses */
     bool verbose, pedantic, echo, headers, no_responders;
@@ -58,7 +59,7 @@ struct conn {
     /* subscriptions */
     struct list subs;
     struct map by_sid;
-    uint32_t sub_count;
+    uint32_t sub_count, sub_count_last; /* last: when they were dropped, for /connz */
     /* numbers */
     uint64_t in_msgs, in_bytes, out_msgs, out_bytes, stalls;
     int64_t start_wall_ns;
@@ -79,6 +80,8 @@ void conn_flush(struct conn *c);
 void conn_send_info(struct conn *c);
 /* -ERR '<text>', the connection goes on. */
 void conn_error(struct conn *c, const char *text);
+/* An error line in the log about this client; too many in one second are only counted. */
+void conn_complain(struct conn *c, const char *text);
 /* Bytes for the client, out at the end of the turn. */
 void conn_send(struct conn *c, struct text bytes);
 const char *conn_address_host(const struct conn *c, char *out, size_t bytes);

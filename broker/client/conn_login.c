@@ -19,6 +19,7 @@ static void conn_become(struct conn *c, const struct auth_identity *who)
 {
     if (c->connected && c->account != NULL) c->account->conns--;
     if (c->account != who->account) conn_subs_clear(c);
+    c->identity = *who;
     c->account = who->account;
     c->permissions = who->permissions;
     c->account->conns++;
@@ -54,8 +55,10 @@ static void conn_denied(struct conn *c)
     struct listener *l = c->listener;
     struct mono now = env_mono(l->o.env);
     struct text address = text_of(c->address);
-    LOG(ERR, "%s - cid:%llu - authentication error%s%s", c->address, (unsigned long long)c->cid,
-        c->user[0] == '\0' ? "" : " - User ", c->user);
+    char text[160];
+    (void)snprintf(text, sizeof text, "authentication error%s%.100s",
+                   c->user[0] == '\0' ? "" : " - User ", c->user);
+    conn_complain(c, text);
     throttle_failed(&l->throttle, address, now);
     uint64_t delay_ns = throttle_delay_ns(&l->throttle, address, now);
     if (delay_ns == 0) {
@@ -146,7 +149,7 @@ void conn_login_again(struct conn *c)
 {
     if (!c->connected || c->state >= CONN_ENDING) return;
     struct auth_identity who;
-    if (!auth_again(c->listener->auth, text_of(c->user), c->account, &who)) {
+    if (!auth_again(c->listener->auth, text_of(c->user), &c->identity, &who)) {
         conn_end(c, PROTO_AUTH_VIOLATION, CLOSE_REVOKED);
         return;
     }

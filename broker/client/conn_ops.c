@@ -19,7 +19,7 @@ static void error_publish(struct conn *c, const char *what, struct text subject)
     int bytes = (int)(subject.bytes < CONN_SHOWN_BYTES ? subject.bytes : CONN_SHOWN_BYTES);
     (void)snprintf(text, sizeof text, "Permissions Violation for Publish %s \"%.*s\"", what, bytes,
                    subject.at);
-    LOG(ERR, "%s - cid:%llu - %s", c->address, (unsigned long long)c->cid, text);
+    conn_complain(c, text);
     conn_error(c, text);
 }
 

@@ -29,6 +29,7 @@ static void sub_drop(struct conn *c, struct conn_sub *s)
 void conn_subs_clear(struct conn *c)
 {
     struct list_node *at;
+    if (c->sub_count != 0) c->sub_count_last = c->sub_count;
     while ((at = list_first(&c->subs)) != NULL) {
         sub_drop(c, CONTAINER_OF(at, struct conn_sub, sub.in_conn));
     }
@@ -206,7 +207,7 @@ static void error_denied(struct conn *c, struct text subject, struct text queue)
         (void)snprintf(text + n, sizeof text - (size_t)n, " using queue \"%.*s\"", shown(queue),
                        queue.at);
     }
-    LOG(ERR, "%s - cid:%llu - %s", c->address, (unsigned long long)c->cid, text);
+    conn_complain(c, text);
     conn_error(c, text);
 }
 

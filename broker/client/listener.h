@@ -57,6 +57,9 @@ struct listener {
     struct slice read; /* the shared read buffer, at: where it begins */
     size_t read_used;
     bool hold, lame_duck, closing;
+    struct {
+        uint64_t second, count, swallowed;
+    } complaints;               /* conn_complain */
     struct list held;           /* conn.in_held */
     struct closed_conn *closed; /* a ring once it is full; closed_next: the oldest */
     size_t closed_next, closed_count, closed_room, closed_max;

@@ -487,6 +487,40 @@ static void permissions_hold_at_publish_subscribe_and_delivery(void **state)
     free(name);
 }
 
+static void a_reload_takes_what_is_not_allowed_any_more(void **state)
+{
+    struct fixture *f = *state;
+    struct permissions *p = permissions_new();
+    char *name = check_strdup("u"), *other = check_strdup("v");
+    struct broker_user users[] = {{.name = name, .password = name},
+                                  {.name = other, .password = other}};
+    f->o.users = users;
+    f->o.user_count = 2;
+    struct fake_sock *u = client(f, QUIET ",\"user\":\"u\",\"pass\":\"u\"");
+    struct fake_sock *v = client(f, QUIET ",\"user\":\"v\",\"pass\":\"v\"");
+    feed(f, u, "SUB a 7\r\nSUB b 8\r\n");
+    assert_true(permissions_add(p, PERMISSIONS_SUB_DENY, TEXT("a")));
+    users[0].permissions = p;
+    f->o.user_count = 1;
+    listener_reload(f->listener);
+    fake_turn(&f->env);
+    static const char told[] =
+        "-ERR 'Permissions Violation for Subscription to \"a\" (sid \"7\")'\r\n";
+    assert_memory_equal(fake_got(u), told, sizeof told - 1);
+    assert_non_null(strstr(fake_got(v), "-ERR 'Authorization Violation'"));
+    feed(f, u, "PUB a 0\r\n\r\nPUB b 0\r\n\r\n");
+    expect(f, u, "MSG b 8 0\r\n\r\n");
+    users[0].password = other; /* a password that changed ends who came in by the old one */
+    listener_reload(f->listener);
+    fake_turn(&f->env);
+    assert_non_null(strstr(fake_got(u), "-ERR 'Authorization Violation'"));
+    fake_sock_free(u);
+    f->o.user_count = 0;
+    permissions_free(p);
+    free(name);
+    free(other);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -507,6 +541,7 @@ int main(void)
         TEST(nothing_is_served_before_login_and_it_must_come_in_time),
         TEST(a_client_that_leaves_while_its_password_is_hashed_is_forgotten),
         TEST(permissions_hold_at_publish_subscribe_and_delivery),
+        TEST(a_reload_takes_what_is_not_allowed_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
