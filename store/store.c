@@ -260,8 +260,9 @@ static struct tail_block *open_block(struct store_stream *ss, const struct store
 stream_seq store_append(struct store_stream *ss, const struct store_msg *m, struct slice owner)
 {
     struct store *s = ss->store;
-    struct tail_block *b = open_block(ss, m);
     uint64_t hash = subjects_hash(ss, m->subject);
+    subjects_prefetch(ss, hash); /* the row is touched last */
+    struct tail_block *b = open_block(ss, m);
     uint64_t bytes = store_msg_bytes(m);
     stream_seq seq = ss->last + 1;
     CHECK_EQ(b->first + b->count, seq);

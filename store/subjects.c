@@ -137,6 +137,13 @@ static void resized(struct store_stream *ss, struct subject_page *p)
     if (bytes != p->page.bytes) pages_resized(&ss->store->pages, &p->page, bytes);
 }
 
+void subjects_prefetch(const struct store_stream *ss, uint64_t hash)
+{
+    const struct subjects *s = &ss->subjects;
+    uint32_t bucket = bucket_of(s->buckets, hash);
+    if (bucket < s->dir_max && s->dir[bucket] != NULL) __builtin_prefetch(s->dir[bucket], 1);
+}
+
 const struct subject_row *subjects_find(struct store_stream *ss, uint64_t hash, struct text subject)
 {
     struct subject_page *p = page_get(ss, bucket_of(ss->subjects.buckets, hash));

@@ -29,6 +29,8 @@ void subjects_install(struct store_stream *ss, uint32_t bucket, struct subject_p
 void subjects_settled(struct store_stream *ss);
 
 uint64_t subjects_hash(const struct store_stream *ss, struct text subject);
+/* The page will be needed soon. */
+void subjects_prefetch(const struct store_stream *ss, uint64_t hash);
 /* The row, to look at; NULL: no such subject. Valid until the next call here. */
 const struct subject_row *
 subjects_find(struct store_stream *ss, uint64_t hash, struct text subject);
