@@ -148,6 +148,7 @@ void log_close(struct log *l)
     free_ops(&l->queue);
     log_cache_cut(l, 0);
     free(l->cache.slots);
+    free(l->ahead.pages);
     log_run_free(&l->index);
     log_run_free(&l->open_run);
     for (size_t s = 0; s < l->segments_count; s++)

@@ -64,6 +64,14 @@ struct log_cache {
     uint64_t bytes, bytes_max;
 };
 
+/* What the reader thread has read last; its own. */
+struct log_ahead {
+    uint8_t *pages;
+    size_t pages_max, count;
+    uint64_t first;
+    uint32_t seq; /* 0: nothing */
+};
+
 struct log {
     struct log_options options;
     struct env *env;
@@ -104,6 +112,7 @@ struct log {
     struct log_prepare prepare;
 
     struct list reads;
+    struct log_ahead ahead;
     struct meta meta;
 };
 

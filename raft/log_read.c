@@ -13,6 +13,10 @@
 #include "store/base/err.h"
 #include "store/base/logger.h"
 
+/* A follower that is behind reads entry after entry: from the second in a row on, so many pages are
+ * read at once, and the next ones are taken from there. */
+#define AHEAD_PAGES 64u
+
 struct read_work {
     struct list_node node;
     struct log_read *request;
@@ -66,16 +70,45 @@ static size_t pages_of(const struct log_slot *slot)
     return log_page_count(before - LOG_PAGE_HEAD_BYTES + LOG_RECORD_BYTES + slot->bytes);
 }
 
+static int
+read_pages(struct read_work *w, struct log_ahead *a, uint64_t first, size_t count, size_t ahead)
+{
+    size_t pages = count > ahead ? count : ahead;
+    if (pages > w->segment->pages - first) pages = w->segment->pages - (size_t)first;
+    if (a->pages_max < pages) {
+        free(a->pages);
+        a->pages = log_page_alloc(pages);
+        a->pages_max = pages;
+    }
+    a->count = 0;
+    int rc = segment_read(w->segment, first, a->pages, pages);
+    if (rc != 0) return rc;
+    a->seq = w->slot.seq;
+    a->first = first;
+    a->count = pages;
+    return 0;
+}
+
+static int take_from(struct read_work *w, const struct log_ahead *a, uint64_t first, size_t count)
+{
+    uint8_t *pages = a->pages + (first - a->first) * LOG_PAGE_BYTES;
+    return pages_good(w, pages, first, count) ? take(w, pages) : E_CORRUPT;
+}
+
+/* What was read ahead may be older than what is there now: only a page read for this entry counts
+ * as damaged. */
 static void read_run(struct env_job *job)
 {
     struct read_work *w = work_of(job);
+    struct log_ahead *a = &w->request->log->ahead;
     uint64_t first = w->slot.offset / LOG_PAGE_BYTES;
     size_t count = pages_of(&w->slot);
-    uint8_t *pages = log_page_alloc(count);
-    w->rc = segment_read(w->segment, first, pages, count);
-    if (w->rc == 0 && !pages_good(w, pages, first, count)) w->rc = E_CORRUPT;
-    if (w->rc == 0) w->rc = take(w, pages);
-    free(pages);
+    w->rc = 0;
+    bool follows = a->seq == w->slot.seq && first >= a->first && first <= a->first + a->count;
+    if (follows && first + count <= a->first + a->count && take_from(w, a, first, count) == 0)
+        return;
+    w->rc = read_pages(w, a, first, count, follows ? AHEAD_PAGES : 0);
+    if (w->rc == 0) w->rc = take_from(w, a, first, count);
 }
 
 static void read_done(struct env_job *job)
