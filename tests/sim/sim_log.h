@@ -4,4 +4,4 @@
 
 #include "tests/sim/sim_sched.h"
 
-void sim_log_run(struct sim *s);
+void sim_log_run(struct sim *s, unsigned nodes); /* nodes: no meaning here */
