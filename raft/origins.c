@@ -29,12 +29,17 @@ static struct origin *row_of(struct origins *o, node_id node)
     return &o->rows[o->count++];
 }
 
-bool origins_take(struct origins *o, node_id node, uint64_t incarnation, uint64_t number)
+bool origins_take(struct origins *o,
+                  node_id node,
+                  uint64_t incarnation,
+                  uint64_t number,
+                  uint64_t first)
 {
     struct origin *row = row_of(o, node);
     if (incarnation < row->incarnation) return false; /* of a process that is gone */
-    bool known = incarnation == row->incarnation && row->number != 0;
-    if (known && number != row->number + 1) return false;
+    uint64_t last = incarnation == row->incarnation ? row->number : 0;
+    uint64_t next = last + 1 > first ? last + 1 : first;
+    if (number != next) return false;
     row->incarnation = incarnation;
     row->number = number;
     return true;

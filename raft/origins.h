@@ -18,6 +18,11 @@ struct origins {
 
 void origins_clear(struct origins *o); /* a new term */
 void origins_free(struct origins *o);
-/* May this batch go into the log now? Notes it. The first one seen of an origin is taken as it
- * comes: its node starts with the oldest that isn't applied. */
-bool origins_take(struct origins *o, node_id node, uint64_t incarnation, uint64_t number);
+/* May this batch go into the log now? Notes it. It must be next, or, when entries of earlier terms
+ * brought more of its origin's batches than we were given in this one, the first that isn't applied
+ * at its origin. */
+bool origins_take(struct origins *o,
+                  node_id node,
+                  uint64_t incarnation,
+                  uint64_t number,
+                  uint64_t first);

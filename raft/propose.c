@@ -228,6 +228,13 @@ void propose_link(struct group *g, node_id peer)
     if (of(g)->sent_to == peer) of(g)->sent_to = 0;
 }
 
+/* All below it are applied. */
+static uint64_t kept_first(const struct propose *p)
+{
+    struct list_node *n = list_first(&p->kept);
+    return n == NULL ? p->number_next : CONTAINER_OF(n, struct batch, node)->number;
+}
+
 static void renumber(struct group *g, struct batch *b)
 {
     b->number = of(g)->number_next++;
@@ -261,7 +268,8 @@ static void pack_remove(struct propose *p, struct packed *k)
 static void give_to_self(struct group *g, struct batch *b)
 {
     struct propose *p = of(g);
-    if (!origins_take(&p->origins, g->self, propose_incarnation(g), b->number)) return;
+    uint64_t incarnation = propose_incarnation(g);
+    if (!origins_take(&p->origins, g->self, incarnation, b->number, kept_first(p))) return;
     if (!b->stamped) {
         b->stamped = true;
         pack_add(g, slice_ref(b->bytes), true);
@@ -277,7 +285,7 @@ static bool give_to_peer(struct group *g, struct batch *b, node_id leader)
     if (peer == NULL || !peer->up) return false;
     if (t->queued(t->ctx, leader, LANE_DATA) > LINK_BYTES_MAX) return false;
     struct slice parts[2] = {
-        rpc_batch_head(core_peek_term(g->raft)),
+        rpc_batch_head(core_peek_term(g->raft), kept_first(of(g))),
         slice_part(b->bytes, ENTRY_HEAD_BYTES, b->bytes.bytes - ENTRY_HEAD_BYTES)};
     t->send(t->ctx, leader, LANE_DATA, parts, 2);
     return true;
@@ -317,7 +325,11 @@ void propose_check(struct group *g)
 
 /* Only in the term that its node meant: what it gave to us while we didn't lead is lost, and it
  * would go on behind that. With the term it sees that we lead now, and starts with its oldest. */
-int propose_forwarded(struct group *g, node_id from, log_term term, struct slice batch)
+int propose_forwarded(struct group *g,
+                      node_id from,
+                      log_term term,
+                      uint64_t first,
+                      struct slice batch)
 {
     struct reader r = reader_of(batch.at, batch.bytes);
     node_id node = reader_u64(&r);
@@ -327,7 +339,7 @@ int propose_forwarded(struct group *g, node_id from, log_term term, struct slice
         return E_MALFORMED;
     if (batch.bytes > LIMIT_ENTRY_BYTES - ENTRY_HEAD_BYTES) return E_TOOBIG;
     if (!core_peek_leads(g->raft) || term != core_peek_term(g->raft)) return 0;
-    if (!origins_take(&of(g)->origins, node, incarnation, number)) return 0;
+    if (!origins_take(&of(g)->origins, node, incarnation, number, first)) return 0;
     pack_add(g, slice_ref(batch), false);
     return 0;
 }

@@ -39,7 +39,8 @@ struct propose {
 void propose_init(struct group *g);
 void propose_free(struct group *g);
 /* A batch forwarded by another node, for the leader of a term; E_MALFORMED. */
-NODISCARD int propose_forwarded(struct group *g, node_id from, log_term term, struct slice batch);
+NODISCARD int
+propose_forwarded(struct group *g, node_id from, log_term term, uint64_t first, struct slice batch);
 /* At the end of the turn: seals the open batch, gives batches to the leader, or makes entries of
  * them. */
 void propose_turn(struct group *g);

@@ -228,9 +228,10 @@ static int receive_batch(struct group *g, struct peer *p, struct slice message)
 {
     struct slice batch;
     log_term term;
-    int rc = rpc_batch_decode(message, &term, &batch);
+    uint64_t first;
+    int rc = rpc_batch_decode(message, &term, &first, &batch);
     if (rc != 0) return rc;
-    rc = propose_forwarded(g, p->id, term, batch);
+    rc = propose_forwarded(g, p->id, term, first, batch);
     slice_release(&batch);
     return rc;
 }

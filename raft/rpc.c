@@ -167,20 +167,22 @@ struct rpc_entry rpc_append_next(struct rpc_append *a, struct slice message)
 
 /* ---- batches ---- */
 
-struct slice rpc_batch_head(log_term term)
+struct slice rpc_batch_head(log_term term, uint64_t first)
 {
-    struct slice s = slice_alloc(RPC_HEAD_BYTES + sizeof term);
+    struct slice s = slice_alloc(RPC_HEAD_BYTES + sizeof term + sizeof first);
     struct writer w = writer_over(s.at, s.bytes);
     head_put(&w, RPC_BATCH);
     writer_u64(&w, term);
+    writer_u64(&w, first);
     return s;
 }
 
-int rpc_batch_decode(struct slice message, log_term *term, struct slice *batch)
+int rpc_batch_decode(struct slice message, log_term *term, uint64_t *first, struct slice *batch)
 {
     struct reader r = reader_of(message.at, message.bytes);
     int type = head_get(&r);
     *term = reader_u64(&r);
+    *first = reader_u64(&r);
     if (type != RPC_BATCH || r.bad) return E_MALFORMED;
     *batch = slice_part(message, (size_t)(r.at - message.at), reader_left(&r));
     return 0;

@@ -4,7 +4,8 @@
  *            u64 term, u64 number, u64 index, u64 index_term, u64 rejected, u64 candidate, u8 flags
  *   APPEND:  u64 term, u64 prev, u64 prev_term, u64 commit, u32 count,
  *            count x {u64 term, u8 type, u32 bytes}, then the payloads one after another
- *   BATCH:   u64 term of the leader that it is for, then one origin batch (raft/propose.c)
+ *   BATCH:   u64 term of the leader that it is for, u64 first, then one origin batch
+ * (raft/propose.c); its origin has seen all its batches below `first` applied
  *
  * Bytes come from a peer: decoding is bounded, and what no leader sends is refused before the core
  * sees it. The u32 group that every frame between nodes carries is the transport's. */
@@ -77,6 +78,7 @@ NODISCARD int rpc_append_decode(struct slice message, struct rpc_append *out);
 struct rpc_entry rpc_append_next(struct rpc_append *a, struct slice message);
 
 /* What goes before an origin batch. */
-struct slice rpc_batch_head(log_term term);
+struct slice rpc_batch_head(log_term term, uint64_t first);
 /* The batch in a message, a new reference. E_MALFORMED. */
-NODISCARD int rpc_batch_decode(struct slice message, log_term *term, struct slice *batch);
+NODISCARD int
+rpc_batch_decode(struct slice message, log_term *term, uint64_t *first, struct slice *batch);
