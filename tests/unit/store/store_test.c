@@ -87,6 +87,24 @@ static void flush(struct fixture *f)
     assert_int_equal(f->at.index, f->index);
 }
 
+static void settled(struct env_timer *t)
+{
+    env_uv_stop(t->env);
+}
+
+/* Lets the cleaner work until it finds nothing more to do. */
+static void settle(struct fixture *f)
+{
+    struct env_timer t;
+    env_timer_init(f->env, &t, settled);
+    for (uint64_t before = UINT64_MAX; before != store_stats(f->store).blocks_cleaned;) {
+        before = store_stats(f->store).blocks_cleaned;
+        env_timer_start(&t, 30 * NS_PER_MS);
+        env_uv_run(f->env);
+    }
+    env_timer_stop(&t);
+}
+
 static void append(struct fixture *f, struct store_stream *ss, const char *subject, size_t bytes)
 {
     struct slice owner = slice_alloc(bytes);
@@ -182,8 +200,8 @@ static void rewritten_keys_are_cleaned(void **state)
     struct fixture *f = *state;
     struct store_stream *ss = store_stream_new(f->store, 1, 1, 1, 1);
     char subject[16];
-    for (int i = 0; i < 40000; i++) {
-        snprintf(subject, sizeof subject, "k.%d", i * 7919 % 1000);
+    for (int i = 0; i < 40000; i++) { /* three in ten stay, among others that are rewritten */
+        snprintf(subject, sizeof subject, "k.%d", i % 10 < 3 ? 1000 + i : i % 1000);
         struct store_subject row;
         bool again = store_subject_get(ss, text_of(subject), &row) == 0;
         append(f, ss, subject, 1000);
@@ -192,19 +210,20 @@ static void rewritten_keys_are_cleaned(void **state)
     }
     for (int i = 0; i < 4; i++) {
         f->index++;
+        settle(f);
         flush(f);
     }
     struct store_stats s = store_stats(f->store);
-    assert_true(s.blocks_cleaned > 0 || s.disk_bytes < 3 * s.live_bytes);
-    assert_true(s.disk_bytes < 8 * s.live_bytes);
-    assert_int_equal(store_stream_counts(ss).msgs, 1000);
+    assert_true(s.blocks_cleaned > 100);
+    assert_true(s.disk_bytes < s.live_bytes * 5 / 2);
+    assert_int_equal(store_stream_counts(ss).msgs, 12000 + 700);
     struct store_cursor c = {0};
     struct store_msg m;
     stream_seq from = 1;
     size_t n = 0;
     while (store_next(ss, &from, NULL, 0, UINT32_MAX, &c, &m) == 0)
         n++;
-    assert_int_equal(n, 1000);
+    assert_int_equal(n, 12000 + 700);
     store_cursor_close(&c);
 }
 
