@@ -250,10 +250,12 @@ static int read_dictionary(struct reader *r, struct block_view *v)
     return r->bad || r->at != r->end ? E_CORRUPT : 0;
 }
 
+/* How many sequences the bitmap says are here; 0 when it says so of some behind the last. */
 static size_t present_bits(const struct block_view *v)
 {
-    size_t bits = 0;
-    for (size_t i = 0; i < (v->last - v->first + 8) / 8; i++)
+    size_t span = v->last - v->first + 1, bits = 0;
+    if (span % 8 != 0 && v->present[span / 8] >> span % 8 != 0) return 0;
+    for (size_t i = 0; i < (span + 7) / 8; i++)
         bits += (size_t)__builtin_popcount(v->present[i]);
     return bits;
 }
