@@ -1,4 +1,5 @@
-/* sim_main.c - gannet_sim --seed N [--seeds COUNT] [--scenario NAME] [--nodes N] [--trace]
+/* sim_main.c - gannet_sim --seed N [--seeds COUNT] [--scenario NAME] [--failures COUNT] [--nodes N]
+ *            [--trace]
  * Each seed runs in a process of its own: what a crashed node leaves in memory goes with it, and a
  * node that ends itself fails its seed only. A failing seed prints the command that repeats it. */
 #include <getopt.h>
@@ -13,10 +14,8 @@
 #include "tests/sim/sim_log.h"
 #include "tests/sim/sim_sched.h"
 
-#define FAILED_MAX 10u /* enough to look at */
-
 struct options {
-    uint64_t seed, seeds;
+    uint64_t seed, seeds, failures; /* so many failures are enough to look at */
     unsigned nodes;
     const char *scenario;
     bool trace;
@@ -40,14 +39,18 @@ static const struct scenario *scenario_of(const char *name)
 
 static bool parse(int argc, char **argv, struct options *o)
 {
-    static const struct option flags[] = {
-        {"seed", required_argument, NULL, 's'},     {"seeds", required_argument, NULL, 'n'},
-        {"scenario", required_argument, NULL, 'c'}, {"trace", no_argument, NULL, 't'},
-        {"nodes", required_argument, NULL, 'm'},    {0}};
+    static const struct option flags[] = {{"seed", required_argument, NULL, 's'},
+                                          {"seeds", required_argument, NULL, 'n'},
+                                          {"scenario", required_argument, NULL, 'c'},
+                                          {"trace", no_argument, NULL, 't'},
+                                          {"failures", required_argument, NULL, 'f'},
+                                          {"nodes", required_argument, NULL, 'm'},
+                                          {0}};
     for (int flag; (flag = getopt_long(argc, argv, "", flags, NULL)) != -1;) {
         if (flag == 's') o->seed = strtoull(optarg, NULL, 10);
         if (flag == 'n') o->seeds = strtoull(optarg, NULL, 10);
         if (flag == 'c') o->scenario = optarg;
+        if (flag == 'f') o->failures = strtoull(optarg, NULL, 10);
         if (flag == 'm') o->nodes = (unsigned)strtoul(optarg, NULL, 10);
         if (flag == 't') o->trace = true;
         if (flag == '?') return false;
@@ -93,14 +96,14 @@ static bool seed_passes(const struct options *o, uint64_t seed)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.seed = 1, .seeds = 1, .scenario = "cluster"};
+    struct options o = {.seed = 1, .seeds = 1, .failures = 10, .scenario = "cluster"};
     if (!parse(argc, argv, &o)) {
         fprintf(stderr, "gannet_sim --seed N [--seeds COUNT] [--scenario NAME] [--trace]\n");
         return 2;
     }
     uint64_t failed = 0;
     uint64_t seed = o.seed;
-    for (; seed < o.seed + o.seeds && failed < FAILED_MAX; seed++)
+    for (; seed < o.seed + o.seeds && failed < o.failures; seed++)
         failed += !seed_passes(&o, seed);
     printf("%s: %llu seeds, %llu failed\n", o.scenario, (unsigned long long)(seed - o.seed),
            (unsigned long long)failed);
