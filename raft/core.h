@@ -1,7 +1,7 @@
 /* core.h - the inside of a group: what its files share. Nothing outside raft/ includes it. */
 #pragma once
 
-#include "raft/conf.h"
+#include "raft/members.h"
 #include "raft/core_peek.h"
 #include "raft/group.h"
 #include "raft/guard.h"
@@ -15,7 +15,7 @@
 #include "raft/receive.h"
 #include "raft/rpc.h"
 #include "raft/snapshot.h"
-#include "raft/stream.h"
+#include "raft/peer_stream.h"
 
 /* Settings (raft.md 6, measured there). */
 #define CORE_TICK_MS 10
@@ -43,6 +43,7 @@ struct group {
     struct log *log;
     node_id self;
     bool started;
+    bool quiet;      /* the message in the core's hands wants no acknowledgement */
     bool inside;     /* a call into the core is on the stack: nothing may call into it again */
     bool restarting; /* the core stands still until the log is idle (CONF) */
     bool closing;

@@ -44,9 +44,9 @@ struct peer *group_peer_make(struct group *g, node_id id)
     p->group = g;
     p->id = id;
     p->up = g->o.transport.connected(g->o.transport.ctx, id);
-    conf_address(id, "", p->address);
+    members_address(id, "", p->address);
     list_push_back(&g->peers, &p->node);
-    stream_init(p);
+    peer_stream_init(p);
     return p;
 }
 
@@ -132,7 +132,7 @@ static void core_reset(struct group *g)
     LIST_FOREACH (n, &g->peers) {
         struct peer *p = CONTAINER_OF(n, struct peer, node);
         p->acked = p->stashed = 0;
-        stream_reset(p);
+        peer_stream_reset(p);
     }
     propose_leadership(g);
     read_index_restart(g);
@@ -166,7 +166,7 @@ static void turn(struct env_defer *d)
     propose_turn(g);
     read_index_turn(g);
     LIST_FOREACH (n, &g->peers) {
-        stream_turn(CONTAINER_OF(n, struct peer, node));
+        peer_stream_turn(CONTAINER_OF(n, struct peer, node));
     }
     announce(g);
 }
@@ -320,7 +320,7 @@ int group_bootstrap(struct group *g, node_id self, const struct group_member *me
         found |= members[k].id == self;
     }
     if (!found) return E_INVAL;
-    struct slice bytes = conf_encode(&c);
+    struct slice bytes = members_encode(&c);
     struct log_facts f = *log_facts(g->log);
     int rc = bytes.bytes > sizeof f.config ? E_TOOBIG : 0;
     if (rc == 0) {
@@ -378,7 +378,7 @@ void group_close(struct group *g)
     if (g->log != NULL) log_close(g->log);
     for (struct list_node *n; (n = list_pop_front(&g->peers)) != NULL;) {
         struct peer *p = CONTAINER_OF(n, struct peer, node);
-        stream_close(p);
+        peer_stream_close(p);
         free(p);
     }
     pump_free(g);
@@ -435,7 +435,7 @@ size_t group_members(const struct group *g, struct group_member *out, size_t max
         struct core_server s = core_peek_server(g->raft, k);
         out[k].id = s.id;
         out[k].voter = s.role == CORE_VOTER;
-        snprintf(out[k].name, sizeof out[k].name, "%s", conf_name(s.address));
+        snprintf(out[k].name, sizeof out[k].name, "%s", members_name(s.address));
     }
     return count;
 }
@@ -471,7 +471,7 @@ void group_peer_up(struct group *g, node_id peer)
     struct peer *p = group_peer_make(g, peer);
     p->up = true;
     p->heard = env_mono(g->env);
-    stream_reset(p);
+    peer_stream_reset(p);
     propose_link(g, peer);
     if (running(g) && g->reads.leader == peer) read_index_restart(g);
     group_wake(g);
@@ -482,7 +482,7 @@ void group_peer_down(struct group *g, node_id peer, bool dead)
     struct peer *p = g->closing ? NULL : group_peer(g, peer);
     if (p == NULL) return;
     p->up = false;
-    stream_reset(p);
+    peer_stream_reset(p);
     propose_link(g, peer);
     if (running(g) && dead) guard_hint(g, peer);
     group_wake(g);

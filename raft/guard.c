@@ -30,7 +30,7 @@ bool guard_hold(const struct group *g)
  * already. So its start is a new term. */
 bool guard_solo(const struct group *g, const struct conf *c)
 {
-    return conf_sole_voter(c, g->self);
+    return members_sole_voter(c, g->self);
 }
 
 /* ---- an AppendEntries comes in ---- */
@@ -331,7 +331,7 @@ static void leadership_lost(struct group *g)
     LIST_FOREACH (n, &g->peers) {
         struct peer *p = CONTAINER_OF(n, struct peer, node);
         p->stashed = 0;
-        stream_reset(p);
+        peer_stream_reset(p);
     }
     LOG(INF, "Raft: no longer leader, term %llu", (unsigned long long)core_peek_term(g->raft));
 }

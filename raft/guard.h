@@ -27,6 +27,7 @@ struct incoming {
     log_index prev;
     log_term prev_term;
     log_index commit;
+    bool quiet;
     struct rpc_entry *entries;
     size_t count;
 };

@@ -255,6 +255,7 @@ static void result_send(struct group *g, struct peer *p, const struct raft_appen
                     .term = r->term,
                     .index = r->last_log_index,
                     .rejected = r->rejected};
+    if (g->quiet && r->rejected == 0) return;
     guard_match_result(g, &m);
     guard_back_result(g, &m);
     io_send(g, p, &m, true);
@@ -330,7 +331,7 @@ static int io_core_send(struct raft_io *io,
     if (p == NULL) return 0;
     switch (m->type) {
     case RAFT_IO_APPEND_ENTRIES:
-        stream_append(p, &m->append_entries);
+        peer_stream_append(p, &m->append_entries);
         break;
     case RAFT_IO_APPEND_ENTRIES_RESULT:
         result_send(g, p, &m->append_entries_result);
@@ -345,7 +346,7 @@ static int io_core_send(struct raft_io *io,
         snapshot_send(g, p, &m->install_snapshot);
         break;
     case RAFT_IO_TIMEOUT_NOW:
-        stream_timeout_now(p, &m->timeout_now);
+        peer_stream_timeout_now(p, &m->timeout_now);
         break;
     default:
         break;
@@ -554,7 +555,7 @@ void io_start(struct group *g)
     io_make(g);
     g->raft = check_alloc(sizeof *g->raft);
     char address[CONF_ADDRESS_BYTES];
-    conf_address(g->self, "", address);
+    members_address(g->self, "", address);
     int rc = raft_init(g->raft, io->raft_io, io->raft_fsm, g->self, address);
     CHECK(rc == 0);
     raft_set_pre_vote(g->raft, true);

@@ -14,14 +14,14 @@
 
 /* The newest configuration at or below index. The log keeps those of its entries in memory, and the
  * one below its start among its facts. */
-static void conf_at(struct group *g, log_index index, struct conf *out)
+static void members_at(struct group *g, log_index index, struct conf *out)
 {
     for (log_index i = index; i >= log_first(g->log) && i > 0; i--) {
         if (log_type_at(g->log, i) != LOG_CHANGE) continue;
         struct slice bytes;
         int rc = log_get(g->log, i, log_term_at(g->log, i), &bytes);
         CHECK(rc == 0);
-        rc = conf_decode(bytes.at, bytes.bytes, i, out);
+        rc = members_decode(bytes.at, bytes.bytes, i, out);
         slice_release(&bytes);
         if (rc != 0)
             FATAL(EXIT_CORRUPT, "Raft log: the configuration at %llu is unreadable",
@@ -29,7 +29,7 @@ static void conf_at(struct group *g, log_index index, struct conf *out)
         return;
     }
     const struct log_facts *f = log_facts(g->log);
-    if (f->config_bytes == 0 || conf_decode(f->config, f->config_bytes, f->config_index, out) != 0)
+    if (f->config_bytes == 0 || members_decode(f->config, f->config_bytes, f->config_index, out) != 0)
         FATAL(EXIT_CORRUPT, "Raft log: no readable configuration below its start");
 }
 
@@ -59,11 +59,11 @@ static void load_entry(struct group *g, log_index i, struct raft_entry *e)
  * wants one. */
 static struct raft_snapshot *load_snapshot(struct group *g, struct conf *conf)
 {
-    conf_at(g, g->durable_index, conf);
+    members_at(g, g->durable_index, conf);
     struct raft_snapshot *s = raft_calloc(1, sizeof *s);
     s->index = g->durable_index;
     s->term = g->durable_term;
-    conf_fill(conf, &s->configuration);
+    members_fill(conf, &s->configuration);
     s->configuration_index = conf->index;
     s->n_bufs = 1;
     s->bufs = raft_calloc(1, sizeof *s->bufs);
@@ -80,7 +80,7 @@ static void load_vote(struct group *g, raft_term *term, raft_id *vote)
     if (last > v.term) v = (struct log_vote){.term = last};
     g->io.vote = v;
     struct conf newest = {0};
-    if (!group_is_empty(g)) conf_at(g, log_last(g->log), &newest);
+    if (!group_is_empty(g)) members_at(g, log_last(g->log), &newest);
     if (guard_solo(g, &newest)) {
         g->io.vote = (struct log_vote){.term = v.term + 1, .vote = g->self};
         io_store_vote(g);

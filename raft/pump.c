@@ -50,7 +50,7 @@ static log_index limit_of(const struct group *g)
 
 static void pass_change(struct group *g, log_index i, struct slice bytes)
 {
-    int rc = conf_decode(bytes.at, bytes.bytes, i, &g->pump.conf);
+    int rc = members_decode(bytes.at, bytes.bytes, i, &g->pump.conf);
     if (rc != 0)
         FATAL(EXIT_CORRUPT, "Raft log: the configuration at %llu can't be read",
               (unsigned long long)i);

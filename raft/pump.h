@@ -3,7 +3,7 @@
  * loop. */
 #pragma once
 
-#include "raft/conf.h"
+#include "raft/members.h"
 #include "raft/fetch.h"
 
 struct group;

@@ -100,7 +100,7 @@ static int changes_check(const struct incoming *a)
         const struct rpc_entry *e = &a->entries[k];
         struct conf conf;
         if (e->type != LOG_CHANGE) continue;
-        int rc = conf_decode(e->payload.at, e->payload.bytes, a->prev + 1 + k, &conf);
+        int rc = members_decode(e->payload.at, e->payload.bytes, a->prev + 1 + k, &conf);
         if (rc != 0) return rc;
     }
     return 0;
@@ -135,7 +135,9 @@ static void append_deliver(struct group *g, struct peer *p, struct incoming *a)
     entries_build(g, a, &m.append_entries);
     guard_match(g, a);
     guard_delay_yield(g, a->term);
+    g->quiet = a->quiet;
     io_recv(g, &m);
+    g->quiet = false;
     handles_drop(&g->handles);
 }
 
@@ -153,6 +155,7 @@ static int receive_append(struct group *g, struct peer *p, struct slice message)
                          .prev = head.prev,
                          .prev_term = head.prev_term,
                          .commit = head.commit,
+                         .quiet = (head.flags & RPC_QUIET) && head.count == 0,
                          .entries = entries,
                          .count = head.count};
     rc = changes_check(&a);
@@ -173,7 +176,7 @@ static void receive_result(struct group *g, struct peer *p, const struct rpc *m)
         log_index last = core_peek_last(g->raft);
         log_index acked = m->index < last ? m->index : last;
         if (acked > p->acked) p->acked = acked;
-        stream_acked(p, acked);
+        peer_stream_acked(p, acked);
         group_after(g); /* what the core may hear of its own appends now (DELAY) comes first */
         if (guard_fig8(g) || p->stashed != 0) {
             if (acked > p->stashed) p->stashed = acked;

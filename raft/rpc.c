@@ -105,6 +105,7 @@ void rpc_append_head(struct writer *w, const struct rpc_append *a)
     writer_u64(w, a->prev);
     writer_u64(w, a->prev_term);
     writer_u64(w, a->commit);
+    writer_u8(w, a->flags);
     writer_u32(w, a->count);
 }
 
@@ -143,6 +144,7 @@ int rpc_append_decode(struct slice message, struct rpc_append *out)
     out->prev = reader_u64(&r);
     out->prev_term = reader_u64(&r);
     out->commit = reader_u64(&r);
+    out->flags = reader_u8(&r);
     out->count = reader_u32(&r);
     if (r.bad || out->count > reader_left(&r) / RPC_ENTRY_HEAD_BYTES) return E_MALFORMED;
     if (out->term == 0 || out->prev_term > out->term) return E_MALFORMED;

@@ -2,7 +2,7 @@
  *
  *   message: u8 version (1), u8 type, then by type, in this order, what rpc.c's table says:
  *            u64 term, u64 number, u64 index, u64 index_term, u64 rejected, u64 candidate, u8 flags
- *   APPEND:  u64 term, u64 prev, u64 prev_term, u64 commit, u32 count,
+ *   APPEND:  u64 term, u64 prev, u64 prev_term, u64 commit, u8 flags, u32 count,
  *            count x {u64 term, u8 type, u32 bytes}, then the payloads one after another
  *   BATCH:   u64 term of the leader that it is for, u64 first, then one origin batch
  * (raft/propose.c); its origin has seen all its batches below `first` applied
@@ -17,7 +17,7 @@
 #include "store/base/writer.h"
 
 #define RPC_VERSION 1
-#define RPC_APPEND_HEAD_BYTES 38
+#define RPC_APPEND_HEAD_BYTES 39
 #define RPC_ENTRY_HEAD_BYTES 13
 
 enum rpc_type {
@@ -35,7 +35,13 @@ enum rpc_type {
     RPC_BATCH,
     RPC_TYPES
 };
-enum rpc_flag { RPC_PRE_VOTE = 1, RPC_DISRUPT = 2, RPC_GRANTED = 4, RPC_YES = 8 };
+enum rpc_flag {
+    RPC_PRE_VOTE = 1,
+    RPC_DISRUPT = 2,
+    RPC_GRANTED = 4,
+    RPC_YES = 8,
+    RPC_QUIET = 16, /* only news of the commit index: no answer unless it is refused */
+};
 
 struct rpc {
     enum rpc_type type;
@@ -53,6 +59,7 @@ struct rpc_append {
     log_index prev;
     log_term prev_term;
     log_index commit;
+    uint8_t flags;
     uint32_t count;
     struct reader entries, payloads;
 };

@@ -113,7 +113,7 @@ void snapshot_finish_get(struct group *g, struct raft_io_snapshot_get *req)
     struct raft_snapshot *s = raft_calloc(1, sizeof *s);
     s->index = index;
     s->term = term;
-    conf_fill(&g->pump.conf, &s->configuration);
+    members_fill(&g->pump.conf, &s->configuration);
     s->configuration_index = g->pump.conf.index;
     s->n_bufs = 1;
     s->bufs = raft_calloc(1, sizeof *s->bufs);

@@ -1,5 +1,5 @@
-/* conf.c - see conf.h. */
-#include "raft/conf.h"
+/* members.c - see members.h. */
+#include "raft/members.h"
 
 #include <inttypes.h>
 #include <raft.h>
@@ -16,18 +16,18 @@ static_assert(CORE_STANDBY == (int)RAFT_STANDBY && CORE_VOTER == (int)RAFT_VOTER
                   CORE_SPARE == (int)RAFT_SPARE,
               "roles are libraft's numbers");
 
-void conf_address(node_id id, const char *name, char out[CONF_ADDRESS_BYTES])
+void members_address(node_id id, const char *name, char out[CONF_ADDRESS_BYTES])
 {
     snprintf(out, CONF_ADDRESS_BYTES, "%016" PRIx64 "/%s", id, name);
 }
 
-const char *conf_name(const char *address)
+const char *members_name(const char *address)
 {
     const char *slash = address == NULL ? NULL : strchr(address, '/');
     return slash == NULL ? "" : slash + 1;
 }
 
-static void member_decode(struct reader *r, struct conf_member *m)
+static void member_decode(struct reader *r, struct members_member *m)
 {
     m->id = reader_u64(r);
     const uint8_t *address = r->at;
@@ -39,10 +39,10 @@ static void member_decode(struct reader *r, struct conf_member *m)
         return;
     }
     m->role = (enum core_role)role;
-    snprintf(m->name, sizeof m->name, "%s", conf_name((const char *)address));
+    snprintf(m->name, sizeof m->name, "%s", members_name((const char *)address));
 }
 
-int conf_decode(const void *at, size_t bytes, log_index index, struct conf *out)
+int members_decode(const void *at, size_t bytes, log_index index, struct conf *out)
 {
     struct reader r = reader_of(at, bytes);
     *out = (struct conf){.index = index};
@@ -58,22 +58,22 @@ int conf_decode(const void *at, size_t bytes, log_index index, struct conf *out)
     return 0;
 }
 
-void conf_fill(const struct conf *c, struct raft_configuration *out)
+void members_fill(const struct conf *c, struct raft_configuration *out)
 {
     raft_configuration_init(out);
     for (size_t k = 0; k < c->count; k++) {
         char address[CONF_ADDRESS_BYTES];
-        conf_address(c->members[k].id, c->members[k].name, address);
+        members_address(c->members[k].id, c->members[k].name, address);
         int rc = raft_configuration_add(out, c->members[k].id, address, (int)c->members[k].role);
         CHECK(rc == 0); /* ids are unique: who made the struct has seen to it */
     }
 }
 
-struct slice conf_encode(const struct conf *c)
+struct slice members_encode(const struct conf *c)
 {
     struct raft_configuration rc;
     struct raft_buffer buf;
-    conf_fill(c, &rc);
+    members_fill(c, &rc);
     int failed = raft_configuration_encode(&rc, &buf);
     CHECK(failed == 0);
     raft_configuration_close(&rc);
@@ -82,7 +82,7 @@ struct slice conf_encode(const struct conf *c)
     return bytes;
 }
 
-bool conf_sole_voter(const struct conf *c, node_id id)
+bool members_sole_voter(const struct conf *c, node_id id)
 {
     size_t voters = 0;
     bool self = false;

@@ -1,4 +1,4 @@
-/* stream.c - see stream.h.
+/* peer_stream.c - see stream.h.
  *
  * PROBE: the core sends everything from next_index at each heartbeat; we send the first entries
  * only, and no more until it is answered. PIPELINE: next_index jumps to the end, what lies between
@@ -6,7 +6,7 @@
  * (index, term) from our log, commit clamped to its end (COMMIT). An entry that is gone, a lost
  * link, a window that stays full: all is forgotten, and the next heartbeat, refused, tells the
  * core. */
-#include "raft/stream.h"
+#include "raft/peer_stream.h"
 
 #include <raft.h>
 
@@ -30,13 +30,13 @@ static void fetched(struct fetch *f)
     group_wake(p->group);
 }
 
-void stream_init(struct peer *p)
+void peer_stream_init(struct peer *p)
 {
     p->stream.next = 1;
     fetch_init(&p->stream.fetch, p->group->log, fetched);
 }
 
-void stream_close(struct peer *p)
+void peer_stream_close(struct peer *p)
 {
     fetch_close(&p->stream.fetch);
 }
@@ -55,7 +55,7 @@ static void owe_nothing(struct stream *s, log_index last)
     s->next = last + 1;
 }
 
-void stream_reset(struct peer *p)
+void peer_stream_reset(struct peer *p)
 {
     struct stream *s = &p->stream;
     s->probe = s->timeout_now = s->empty = false;
@@ -86,11 +86,11 @@ static void note_probe(struct stream *s, log_index prev, size_t count)
     s->probe_count = count < PROBE_ENTRIES ? count : PROBE_ENTRIES;
 }
 
-void stream_append(struct peer *p, const struct raft_append_entries *a)
+void peer_stream_append(struct peer *p, const struct raft_append_entries *a)
 {
     struct stream *s = &p->stream;
     if (s->term != a->term) {
-        stream_reset(p);
+        peer_stream_reset(p);
         s->term = a->term;
     }
     if (!p->up) {
@@ -104,7 +104,7 @@ void stream_append(struct peer *p, const struct raft_append_entries *a)
     group_wake(p->group);
 }
 
-void stream_timeout_now(struct peer *p, const struct raft_timeout_now *m)
+void peer_stream_timeout_now(struct peer *p, const struct raft_timeout_now *m)
 {
     struct stream *s = &p->stream;
     if (!p->up) return;
@@ -114,7 +114,7 @@ void stream_timeout_now(struct peer *p, const struct raft_timeout_now *m)
     group_wake(p->group);
 }
 
-void stream_acked(struct peer *p, log_index index)
+void peer_stream_acked(struct peer *p, log_index index)
 {
     struct stream *s = &p->stream;
     while (s->chunk_count != 0 && s->chunks[s->chunk_first].last <= index) {
@@ -169,10 +169,9 @@ static void chunk_send(struct peer *p, struct chunk_draft *d)
     struct writer w;
     writer_init(&w, RPC_APPEND_HEAD_BYTES + count * RPC_ENTRY_HEAD_BYTES);
     d->head.commit = core_peek_commit(g->raft);
-    s->commit_told = d->head.commit;
     if (!BUG_COMMIT_CLAMP_OFF && d->head.commit > d->head.prev + count)
         d->head.commit = d->head.prev + count;
-    if (d->head.commit < s->commit_told) s->commit_told = d->head.commit;
+    s->commit_told = d->head.commit < p->acked ? d->head.commit : p->acked;
     rpc_append_head(&w, &d->head);
     for (size_t k = 0; k < count; k++) {
         log_index i = d->head.prev + 1 + k;
@@ -183,17 +182,17 @@ static void chunk_send(struct peer *p, struct chunk_draft *d)
     g->o.transport.send(g->o.transport.ctx, p->id, LANE_STREAM, d->parts, 1 + count);
     if (count == 0) return;
     size_t at = (s->chunk_first + s->chunk_count++) % STREAM_CHUNKS_MAX;
-    s->chunks[at] = (struct stream_chunk){.last = d->head.prev + count, .bytes = d->bytes};
+    s->chunks[at] = (struct peer_stream_chunk){.last = d->head.prev + count, .bytes = d->bytes};
     s->window_bytes += d->bytes;
 }
 
 /* One message with at most `count` entries behind prev. How many went, or an error. */
-static int64_t send_behind(struct peer *p, log_index prev, size_t count)
+static int64_t send_behind(struct peer *p, log_index prev, size_t count, uint8_t flags)
 {
     struct group *g = p->group;
     struct chunk_draft d;
     d.bytes = 0;
-    d.head = (struct rpc_append){.term = p->stream.term, .prev = prev};
+    d.head = (struct rpc_append){.term = p->stream.term, .prev = prev, .flags = flags};
     d.head.prev_term = prev == 0 ? 0 : log_term_at(g->log, prev);
     if (prev != 0 && d.head.prev_term == 0) return E_NOTFOUND;
     int rc = chunk_collect(p, &d, prev + count);
@@ -236,14 +235,14 @@ static int64_t send_owed(struct peer *p)
 {
     struct stream *s = &p->stream;
     if (s->probe) {
-        int64_t sent = send_behind(p, s->probe_prev, s->probe_count);
+        int64_t sent = send_behind(p, s->probe_prev, s->probe_count, 0);
         if (sent < 0) return sent;
         s->probe = s->empty = false;
         return 0;
     }
     while (s->next <= s->until) {
         if (!window_open(p)) return 0;
-        int64_t sent = send_behind(p, s->next - 1, (size_t)(s->until - s->next + 1));
+        int64_t sent = send_behind(p, s->next - 1, (size_t)(s->until - s->next + 1), 0);
         if (sent < 0) return sent;
         s->next += (log_index)sent;
         s->empty = false;
@@ -252,16 +251,18 @@ static int64_t send_owed(struct peer *p)
 }
 
 /* The followers learn of a new commit index at once, not with the next heartbeat: results come from
- * each node's own apply. */
+ * each node's own apply. One that hasn't stored the entry yet would only commit what it has, and
+ * forget the rest: it is told when it has acknowledged. */
 static bool commit_is_news(struct peer *p)
 {
     struct stream *s = &p->stream;
     log_index commit = core_peek_commit(p->group->raft);
     if (commit > s->until) commit = s->until;
+    if (commit > p->acked) commit = p->acked;
     return commit > s->commit_told && core_peek_pipelines(p->group->raft, p->id);
 }
 
-void stream_turn(struct peer *p)
+void peer_stream_turn(struct peer *p)
 {
     struct group *g = p->group;
     struct stream *s = &p->stream;
@@ -269,11 +270,12 @@ void stream_turn(struct peer *p)
     if (guard_hold(g)) return;
     int64_t rc = send_owed(p);
     if (rc == E_AGAIN || s->next <= s->until || s->probe) {
-        if (rc < 0 && rc != E_AGAIN) stream_reset(p);
+        if (rc < 0 && rc != E_AGAIN) peer_stream_reset(p);
         return;
     }
     if (s->timeout_now) send_timeout_now(p);
     if (s->until == 0 || (!s->empty && !commit_is_news(p))) return;
+    uint8_t flags = s->empty ? 0 : RPC_QUIET;
     s->empty = false;
-    if (send_behind(p, s->until, 0) < 0) stream_reset(p);
+    if (send_behind(p, s->until, 0, flags) < 0) peer_stream_reset(p);
 }
