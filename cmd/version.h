@@ -3,4 +3,4 @@
 #pragma once
 
 #define VERSION_GANNET "0.1.0"
-#define VERSION_NATS "2.11.0"
+#define VERSION_NATS "2.11.11"

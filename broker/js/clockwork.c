@@ -11,7 +11,7 @@
 
 #define EXPIRY_MESSAGES 4096            /* of one command */
 #define EXPIRY_RETRY_NS (5 * NS_PER_MS) /* between commands when the last one found nothing */
-#define EXPIRY_JITTER_NS                                                                           \
+#define IDLE_GRACE_NS_MAX                                                                          \
     (500 * NS_PER_MS) /* added to inactive_threshold, so that a client that is back wins */
 
 struct expiry {
@@ -86,6 +86,13 @@ static int64_t idle_threshold(const struct js_consumer *jc)
     return c->durable_name.bytes == 0 ? JS_INACTIVE_NS : 0;
 }
 
+/* A threshold of milliseconds means milliseconds: half of it more at the most. */
+static uint64_t idle_deadline(uint64_t since, int64_t threshold)
+{
+    uint64_t half = (uint64_t)threshold / 2;
+    return since + (uint64_t)threshold + (half < IDLE_GRACE_NS_MAX ? half : IDLE_GRACE_NS_MAX);
+}
+
 static bool idle_used(const struct js_consumer *jc)
 {
     return jc->push ? push_bound(jc) : jc->waiting_count != 0 || !list_empty(&jc->pulls);
@@ -101,7 +108,7 @@ void clockwork_idle_arm(struct js_consumer *jc)
     }
     uint64_t since = jc->active.ns;
     if (!jc->consumer->local && since < e->leads_since.ns) since = e->leads_since.ns;
-    wheel_start(e->wheel, &jc->idle, (struct mono){since + (uint64_t)threshold + EXPIRY_JITTER_NS});
+    wheel_start(e->wheel, &jc->idle, (struct mono){idle_deadline(since, threshold)});
 }
 
 void clockwork_idle(struct wheel_entry *w)
