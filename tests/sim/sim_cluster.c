@@ -74,6 +74,8 @@ static void down(struct sim_node *n, enum sim_crash how)
     sim_disk_crash(&n->disk, how);
 }
 
+static void start_node(struct sim_node *n);
+
 struct restart_event {
     struct sim_event event;
     struct sim_node *node;
@@ -82,7 +84,7 @@ struct restart_event {
 static void restart_run(struct sim_event *event)
 {
     struct sim_node *n = ((struct restart_event *)(void *)event)->node;
-    if (n->env == NULL) sim_cluster_start(n);
+    if (n->env == NULL) start_node(n);
 }
 
 /* Its own disk ended it in the middle of a call. */
@@ -98,7 +100,7 @@ static void died(struct sim_env *e)
     sim_at(s, sim_log_uniform(s, NS_PER_MS, 3 * NS_PER_S), NULL, event);
 }
 
-void sim_cluster_start(struct sim_node *n)
+static void start_node(struct sim_node *n)
 {
     struct sim_cluster *c = n->cluster;
     int64_t skew_ns = n->env == NULL ? 0 : n->env->wall_skew_ns;
@@ -111,14 +113,6 @@ void sim_cluster_start(struct sim_node *n)
     if (!sim_env_call(n->env, open_node, n)) return;
     sim_trace(c->sim, "node %u starts: term %llu, applied %llu", n->number,
               (unsigned long long)group_term(n->group), (unsigned long long)n->state.index);
-}
-
-void sim_cluster_crash(struct sim_node *n, enum sim_crash how)
-{
-    sim_trace(n->cluster->sim, "node %u: %s", n->number,
-              how == SIM_KILL ? "killed" : "power failure");
-    sim_env_crash(n->env);
-    down(n, how);
 }
 
 /* ---- between nodes ---- */
@@ -148,6 +142,55 @@ static const struct link_user link_user = {.recv = recv_message,
                                            .up = peer_up,
                                            .down = peer_down,
                                            .sent = message_sent};
+
+/* ---- faults ---- */
+
+static struct sim_node *node_at(void *world, unsigned number)
+{
+    return &((struct sim_cluster *)world)->node[number];
+}
+static struct sim_env *fault_env(void *world, unsigned number)
+{
+    return node_at(world, number)->env;
+}
+static struct sim_disk *fault_disk(void *world, unsigned number)
+{
+    return &node_at(world, number)->disk;
+}
+static void fault_start(void *world, unsigned number)
+{
+    start_node(node_at(world, number));
+}
+static void fault_crash(void *world, unsigned number, enum sim_crash how)
+{
+    struct sim_node *n = node_at(world, number);
+    sim_env_crash(n->env);
+    down(n, how);
+}
+static void handed_over(void *ctx)
+{
+    struct sim_node *n = ctx;
+    n->handing_over = false;
+}
+static void fault_hand_over(void *world, unsigned number)
+{
+    struct sim_node *n = node_at(world, number);
+    if (n->handing_over || !group_leads(n->group)) return;
+    n->handing_over = true;
+    group_handover(n->group, handed_over, n);
+}
+static void fault_block(void *world, unsigned from, unsigned to, bool blocked)
+{
+    links_block(((struct sim_cluster *)world)->links, from, to, blocked);
+}
+static void fault_reset(void *world, unsigned a, unsigned b)
+{
+    links_break(((struct sim_cluster *)world)->links, a, b);
+}
+static void fault_latency(void *world, uint64_t low_ns, uint64_t high_ns)
+{
+    links_latency(((struct sim_cluster *)world)->links, low_ns, high_ns);
+}
 
 /* ---- what must hold throughout ---- */
 
@@ -240,8 +283,9 @@ static void finish(struct sim_cluster *c)
 {
     struct sim *s = c->sim;
     char why[200] = "";
-    sim_faults_stop(c);
-    sim_run(s, s->now_ns + PAUSE_NS_MAX + LEADER_NS);
+    c->calm = true;
+    sim_faults_stop();
+    sim_run(s, s->now_ns + FAULT_PAUSE_NS_MAX + LEADER_NS);
     if (leaders(c) != 1) sim_fail(s, "%u leaders when all is well", leaders(c));
     log_index before = c->truth.acked_index;
     sim_run(s, s->now_ns + CATCH_UP_NS);
@@ -273,11 +317,21 @@ void sim_cluster_run(struct sim *s, unsigned nodes)
         n->cluster = c;
         n->number = i;
         sim_disk_init(&n->disk, s);
-        sim_cluster_start(n);
+        start_node(n);
     }
     sim_state_work(c);
     sim_work_start(c);
-    sim_faults_start(c);
+    struct fault_target target = {.world = c,
+                                  .nodes = c->nodes,
+                                  .env = fault_env,
+                                  .disk = fault_disk,
+                                  .start = fault_start,
+                                  .crash = fault_crash,
+                                  .hand_over = fault_hand_over,
+                                  .block = fault_block,
+                                  .reset = fault_reset,
+                                  .latency = fault_latency};
+    sim_faults_start(s, &target);
     watch_later(c);
     sim_run(s, sim_log_uniform(s, 5 * NS_PER_S, FAULTS_NS_MAX));
     finish(c);

@@ -4,11 +4,11 @@
 
 #include "raft/group.h"
 #include "tests/sim/sim_env.h"
+#include "tests/sim/sim_faults.h"
 #include "tests/sim/sim_links.h"
 #include "tests/sim/sim_truth.h"
 
 #define CLUSTER_ORIGINS (LINK_NODES + 1)
-#define PAUSE_NS_MAX (3 * NS_PER_S)
 
 /* The state: all values so far, as a digest; and which batch of each origin came last. */
 struct sim_state {
@@ -46,14 +46,9 @@ struct sim_cluster {
 
 /* sim_cluster.c */
 void sim_cluster_run(struct sim *s, unsigned nodes);
-void sim_cluster_start(struct sim_node *n); /* until it isn't cut by its disk */
-void sim_cluster_crash(struct sim_node *n, enum sim_crash how);
 /* sim_state.c: raft/sm.h */
 struct sm sim_state_sm(struct sim_node *n);
 void sim_state_start(struct sim_node *n);
 void sim_state_work(struct sim_cluster *c); /* flushes, refusals: from now on */
 /* sim_work.c */
 void sim_work_start(struct sim_cluster *c);
-/* sim_faults.c */
-void sim_faults_start(struct sim_cluster *c);
-void sim_faults_stop(struct sim_cluster *c); /* all is well again */

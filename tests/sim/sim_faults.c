@@ -1,233 +1,226 @@
-/* sim_faults.c - what goes wrong, how often: drawn per seed, some of it not at all, so that rare
- * mixes occur too. Everything here is within what Gannet promises to survive. */
-#include "tests/sim/sim_cluster.h"
+/* sim_faults.c - see sim_faults.h. */
+#include "tests/sim/sim_faults.h"
 
 struct fault_event {
     struct sim_event event;
-    struct sim_cluster *cluster;
-    struct sim_node *node;
-    unsigned peer;
-    uint64_t number; /* of the round of faults that this belongs to */
+    unsigned node, peer;
 };
 static struct {
+    struct sim *sim;
+    struct fault_target t;
     unsigned weights[16];
     uint64_t pause_ns; /* between two faults, about */
     uint64_t length_ns_max;
+    bool stopped;
 } plan;
 
-static struct sim_node *any_node(struct sim_cluster *c)
+static unsigned any_node(void)
 {
-    return &c->node[sim_between(c->sim, 1, c->nodes)];
+    return (unsigned)sim_between(plan.sim, 1, plan.t.nodes);
 }
 
-static uint64_t length(struct sim_cluster *c)
+static unsigned other_than(unsigned node)
 {
-    return sim_log_uniform(c->sim, 20 * NS_PER_MS, plan.length_ns_max);
+    unsigned other = (unsigned)sim_between(plan.sim, 1, plan.t.nodes - 1);
+    return other < node ? other : other + 1;
 }
 
-static void later(struct sim_cluster *c,
-                  uint64_t delay_ns,
-                  void (*run)(struct sim_event *e),
-                  struct sim_node *n,
-                  unsigned peer)
+static uint64_t length(void)
+{
+    return sim_log_uniform(plan.sim, 20 * NS_PER_MS, plan.length_ns_max);
+}
+
+static void later(uint64_t delay_ns, void (*run)(struct sim_event *e), unsigned node, unsigned peer)
 {
     struct sim_event *event = sim_event_new(sizeof(struct fault_event), run);
     struct fault_event *f = (struct fault_event *)(void *)event;
-    f->cluster = c;
-    f->node = n;
+    f->node = node;
     f->peer = peer;
-    sim_at(c->sim, delay_ns, NULL, event);
+    sim_at(plan.sim, delay_ns, NULL, event);
 }
 
 /* ---- one kind each ---- */
 
 static void start_run(struct sim_event *event)
 {
-    struct sim_node *n = ((struct fault_event *)(void *)event)->node;
-    if (n->env == NULL) sim_cluster_start(n);
+    unsigned node = ((struct fault_event *)(void *)event)->node;
+    if (plan.t.env(plan.t.world, node) == NULL) plan.t.start(plan.t.world, node);
 }
 
-static void crash_node(struct sim_node *n)
+static void crash_node(unsigned node)
 {
-    if (n->env == NULL) return;
-    sim_cluster_crash(n, sim_chance(n->cluster->sim, 400) ? SIM_KILL : SIM_POWER);
-    later(n->cluster, length(n->cluster), start_run, n, 0);
+    if (plan.t.env(plan.t.world, node) == NULL) return;
+    enum sim_crash how = sim_chance(plan.sim, 400) ? SIM_KILL : SIM_POWER;
+    sim_trace(plan.sim, "node %u: %s", node, how == SIM_KILL ? "killed" : "power failure");
+    plan.t.crash(plan.t.world, node, how);
+    later(length(), start_run, node, 0);
 }
 
-static void crash(struct sim_cluster *c)
+static void crash(void)
 {
-    crash_node(any_node(c));
+    crash_node(any_node());
 }
 
-static void crash_all(struct sim_cluster *c)
+static void crash_all(void)
 {
-    for (unsigned i = 1; i <= c->nodes; i++)
-        crash_node(&c->node[i]);
+    for (unsigned i = 1; i <= plan.t.nodes; i++)
+        crash_node(i);
 }
 
 /* In the middle of one of its next calls to the disk. */
-static void die_soon(struct sim_cluster *c)
+static void die_soon(void)
 {
-    struct sim_node *n = any_node(c);
-    if (n->env != NULL) n->disk.die_in = sim_between(c->sim, 1, 60);
+    unsigned node = any_node();
+    if (plan.t.env(plan.t.world, node) == NULL) return;
+    plan.t.disk(plan.t.world, node)->die_in = sim_between(plan.sim, 1, 60);
 }
 
-static void pause_node(struct sim_cluster *c)
+static void pause_node(void)
 {
-    struct sim_node *n = any_node(c);
-    if (n->env == NULL) return;
-    uint64_t ns = sim_log_uniform(c->sim, 20 * NS_PER_MS, PAUSE_NS_MAX);
-    sim_trace(c->sim, "node %u pauses for %llu ms", n->number,
-              (unsigned long long)(ns / NS_PER_MS));
-    n->env->paused_until_ns = c->sim->now_ns + ns;
+    unsigned node = any_node();
+    struct sim_env *env = plan.t.env(plan.t.world, node);
+    if (env == NULL) return;
+    uint64_t ns = sim_log_uniform(plan.sim, 20 * NS_PER_MS, FAULT_PAUSE_NS_MAX);
+    sim_trace(plan.sim, "node %u pauses for %llu ms", node, (unsigned long long)(ns / NS_PER_MS));
+    if (env->paused_until_ns < plan.sim->now_ns + ns) env->paused_until_ns = plan.sim->now_ns + ns;
 }
 
 static void unblock_run(struct sim_event *event)
 {
     struct fault_event *f = (struct fault_event *)(void *)event;
-    links_block(f->cluster->links, f->node->number, f->peer, false);
+    plan.t.block(plan.t.world, f->node, f->peer, false);
 }
 
-static void block(struct sim_cluster *c, unsigned from, unsigned to, uint64_t ns)
+static void block(unsigned from, unsigned to, uint64_t ns)
 {
-    sim_trace(c->sim, "%u -> %u blocked for %llu ms", from, to,
+    sim_trace(plan.sim, "%u -> %u blocked for %llu ms", from, to,
               (unsigned long long)(ns / NS_PER_MS));
-    links_block(c->links, from, to, true);
-    later(c, ns, unblock_run, &c->node[from], to);
+    plan.t.block(plan.t.world, from, to, true);
+    later(ns, unblock_run, from, to);
 }
 
-static unsigned other_than(struct sim_cluster *c, unsigned number)
+static void block_one_way(void)
 {
-    unsigned other = (unsigned)sim_between(c->sim, 1, c->nodes - 1);
-    return other < number ? other : other + 1;
+    unsigned from = any_node();
+    block(from, other_than(from), length());
 }
 
-static void block_one_way(struct sim_cluster *c)
+static void block_pair(void)
 {
-    unsigned from = any_node(c)->number;
-    block(c, from, other_than(c, from), length(c));
+    unsigned a = any_node(), b = other_than(a);
+    uint64_t ns = length();
+    block(a, b, ns);
+    block(b, a, ns);
 }
 
-static void block_pair(struct sim_cluster *c)
+static void isolate(void)
 {
-    unsigned a = any_node(c)->number, b = other_than(c, a);
-    uint64_t ns = length(c);
-    block(c, a, b, ns);
-    block(c, b, a, ns);
-}
-
-static void isolate(struct sim_cluster *c)
-{
-    unsigned a = any_node(c)->number;
-    uint64_t ns = length(c);
-    unsigned ways = (unsigned)sim_between(c->sim, 1, 3);
-    for (unsigned b = 1; b <= c->nodes; b++) {
+    unsigned a = any_node();
+    uint64_t ns = length();
+    unsigned ways = (unsigned)sim_between(plan.sim, 1, 3);
+    for (unsigned b = 1; b <= plan.t.nodes; b++) {
         if (a == b) continue;
-        if ((ways & 1) != 0) block(c, a, b, ns);
-        if ((ways & 2) != 0) block(c, b, a, ns);
+        if ((ways & 1) != 0) block(a, b, ns);
+        if ((ways & 2) != 0) block(b, a, ns);
     }
 }
 
-static void reset_link(struct sim_cluster *c)
+static void reset_link(void)
 {
-    unsigned a = any_node(c)->number;
-    links_break(c->links, a, other_than(c, a));
+    unsigned a = any_node(), b = other_than(a);
+    sim_trace(plan.sim, "what connects %u and %u breaks", a, b);
+    plan.t.reset(plan.t.world, a, b);
 }
 
-static void slow_disk(struct sim_cluster *c)
+static void slow_disk(void)
 {
-    struct sim_node *n = any_node(c);
-    n->disk.slow_per_mille = sim_chance(c->sim, 500) ? 0 : (unsigned)sim_between(c->sim, 1, 300);
-    n->disk.slow_ns_max = sim_log_uniform(c->sim, NS_PER_MS, 2 * NS_PER_S);
+    struct sim_disk *d = plan.t.disk(plan.t.world, any_node());
+    d->slow_per_mille = sim_chance(plan.sim, 500) ? 0 : (unsigned)sim_between(plan.sim, 1, 300);
+    d->slow_ns_max = sim_log_uniform(plan.sim, NS_PER_MS, 2 * NS_PER_S);
 }
 
-static void slow_links(struct sim_cluster *c)
+static void slow_links(void)
 {
-    uint64_t low_ns = sim_log_uniform(c->sim, 20 * NS_PER_US, 20 * NS_PER_MS);
-    links_latency(c->links, low_ns, low_ns * sim_between(c->sim, 1, 10));
+    uint64_t low_ns = sim_log_uniform(plan.sim, 20 * NS_PER_US, 20 * NS_PER_MS);
+    plan.t.latency(plan.t.world, low_ns, low_ns * sim_between(plan.sim, 1, 10));
 }
 
-static void clock_jump(struct sim_cluster *c)
+static void clock_jump(void)
 {
-    struct sim_node *n = any_node(c);
-    int64_t skew_ns = (int64_t)sim_below(c->sim, 20 * NS_PER_S) - (int64_t)(10 * NS_PER_S);
-    if (n->env != NULL) n->env->wall_skew_ns = skew_ns;
+    struct sim_env *env = plan.t.env(plan.t.world, any_node());
+    int64_t skew_ns = (int64_t)sim_below(plan.sim, 20 * NS_PER_S) - (int64_t)(10 * NS_PER_S);
+    if (env != NULL) env->wall_skew_ns = skew_ns;
 }
 
-static void handed_over(void *ctx)
+static void hand_over_run(struct sim_event *event)
 {
-    struct sim_node *n = ctx;
-    n->handing_over = false;
+    plan.t.hand_over(plan.t.world, ((struct fault_event *)(void *)event)->node);
 }
 
-static void handover_run(struct sim_event *event)
+/* Each is asked; who has nothing to hand over does nothing. */
+static void hand_over(void)
 {
-    struct sim_node *n = ((struct fault_event *)(void *)event)->node;
-    if (n->handing_over || !group_leads(n->group)) return;
-    n->handing_over = true;
-    group_handover(n->group, handed_over, n);
-}
-
-static void handover(struct sim_cluster *c)
-{
-    for (unsigned i = 1; i <= c->nodes; i++) {
-        struct sim_node *n = &c->node[i];
-        if (n->env == NULL || !n->started) continue;
-        struct sim_event *event = sim_event_new(sizeof(struct fault_event), handover_run);
-        ((struct fault_event *)(void *)event)->node = n;
-        sim_at(c->sim, 0, n->env, event);
+    for (unsigned node = 1; node <= plan.t.nodes; node++) {
+        struct sim_env *env = plan.t.env(plan.t.world, node);
+        if (env == NULL) continue;
+        struct sim_event *event = sim_event_new(sizeof(struct fault_event), hand_over_run);
+        ((struct fault_event *)(void *)event)->node = node;
+        sim_at(plan.sim, 0, env, event);
     }
 }
 
-static void (*const kinds[])(struct sim_cluster *c) = {
-    crash,   crash_all,  die_soon,  pause_node, block_one_way, block_pair,
-    isolate, reset_link, slow_disk, slow_links, clock_jump,    handover};
+static void (*const kinds[])(void) = {crash,         crash_all,  die_soon,   pause_node,
+                                      block_one_way, block_pair, isolate,    reset_link,
+                                      slow_disk,     slow_links, clock_jump, hand_over};
 
 /* ---- the sequence ---- */
 
-static void next(struct sim_cluster *c);
+static void next(void);
 
 static void fault_run(struct sim_event *event)
 {
-    struct sim_cluster *c = ((struct fault_event *)(void *)event)->cluster;
-    if (c->calm) return;
+    (void)event;
+    if (plan.stopped) return;
     uint64_t sum = 0;
     for (size_t k = 0; k < ARRAY_COUNT(kinds); k++)
         sum += plan.weights[k];
-    uint64_t at = sim_below(c->sim, sum);
+    uint64_t at = sim_below(plan.sim, sum);
     size_t k = 0;
     for (; at >= plan.weights[k]; k++)
         at -= plan.weights[k];
-    kinds[k](c);
-    next(c);
+    kinds[k]();
+    next();
 }
 
-static void next(struct sim_cluster *c)
+static void next(void)
 {
-    later(c, sim_below(c->sim, 2 * plan.pause_ns), fault_run, NULL, 0);
+    later(sim_below(plan.sim, 2 * plan.pause_ns), fault_run, 0, 0);
 }
 
-void sim_faults_start(struct sim_cluster *c)
+void sim_faults_start(struct sim *s, const struct fault_target *t)
 {
-    plan.pause_ns = sim_log_uniform(c->sim, 100 * NS_PER_MS, 5 * NS_PER_S);
-    plan.length_ns_max = sim_log_uniform(c->sim, 100 * NS_PER_MS, 10 * NS_PER_S);
+    plan.sim = s;
+    plan.t = *t;
+    plan.pause_ns = sim_log_uniform(s, 100 * NS_PER_MS, 5 * NS_PER_S);
+    plan.length_ns_max = sim_log_uniform(s, 100 * NS_PER_MS, 10 * NS_PER_S);
     plan.weights[0] = 1;
     for (size_t k = 1; k < ARRAY_COUNT(kinds); k++)
-        plan.weights[k] = sim_chance(c->sim, 400) ? 0 : (unsigned)sim_log_uniform(c->sim, 1, 64);
-    next(c);
+        plan.weights[k] = sim_chance(s, 400) ? 0 : (unsigned)sim_log_uniform(s, 1, 64);
+    if (plan.t.nodes > 1) next();
 }
 
-/* A pause runs out by itself: cut short, what waited would be overtaken. */
-void sim_faults_stop(struct sim_cluster *c)
+void sim_faults_stop(void)
 {
-    sim_trace(c->sim, "calm");
-    c->calm = true;
-    links_heal(c->links);
-    links_latency(c->links, 50 * NS_PER_US, NS_PER_MS);
-    for (unsigned i = 1; i <= c->nodes; i++) {
-        struct sim_node *n = &c->node[i];
-        n->disk.die_in = 0;
-        n->disk.slow_per_mille = 0;
-        if (n->env == NULL) sim_cluster_start(n);
+    struct fault_target *t = &plan.t;
+    sim_trace(plan.sim, "calm");
+    plan.stopped = true;
+    t->latency(t->world, 50 * NS_PER_US, NS_PER_MS);
+    for (unsigned i = 1; i <= t->nodes; i++) {
+        for (unsigned k = 1; k <= t->nodes; k++) {
+            if (k != i) t->block(t->world, i, k, false);
+        }
+        t->disk(t->world, i)->die_in = 0;
+        t->disk(t->world, i)->slow_per_mille = 0;
+        if (t->env(t->world, i) == NULL) t->start(t->world, i);
     }
 }

@@ -370,15 +370,6 @@ void links_block(struct links *l, unsigned from, unsigned to, bool blocked)
         arrive(l, from, to, (enum transport_lane)n);
 }
 
-void links_heal(struct links *l)
-{
-    for (unsigned a = 1; a <= l->nodes; a++) {
-        for (unsigned b = 1; b <= l->nodes; b++) {
-            if (a != b) links_block(l, a, b, false);
-        }
-    }
-}
-
 void links_latency(struct links *l, uint64_t low_ns, uint64_t high_ns)
 {
     l->latency_low_ns = low_ns;

@@ -28,5 +28,4 @@ void links_transport(struct links *l, unsigned number, struct transport *out);
 /* Faults. */
 void links_block(struct links *l, unsigned from, unsigned to, bool blocked);
 void links_break(struct links *l, unsigned a, unsigned b);
-void links_heal(struct links *l); /* nothing is blocked any more */
 void links_latency(struct links *l, uint64_t low_ns, uint64_t high_ns);
