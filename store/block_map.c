@@ -253,8 +253,10 @@ bool block_map_kill(struct store_stream *ss, struct map_at *at, stream_seq seq, 
 {
     if (take_off(ss, at, 1, bytes)) return true;
     if (seq == ss->first) return false; /* what lies below the first is dead anyhow */
-    leaf_entry_clear(block_map_entry(at), seq);
-    resized(ss, at->leaf);
+    struct leaf_entry *e = block_map_entry(at);
+    bool first_hole = e->bits == NULL;
+    leaf_entry_clear(e, seq);
+    if (first_hole) resized(ss, at->leaf);
     return false;
 }
 

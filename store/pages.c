@@ -99,11 +99,10 @@ void pages_freeze(struct pages *ps)
     ps->dirty_bytes = 0;
 }
 
-void pages_thaw(struct pages *ps)
+bool pages_thaw(struct pages *ps, size_t max)
 {
-    for (struct list_node *n = list_pop_front(&ps->frozen); n != NULL;
-         n = list_pop_front(&ps->frozen)) {
-        struct page *p = page_of(n);
+    for (; max > 0 && !list_empty(&ps->frozen); max--) {
+        struct page *p = page_of(list_pop_front(&ps->frozen));
         if (p->of != NULL) p->class->settled(p);
         if (p->replaced || p->class->empty(p)) {
             if (!p->replaced) p->class->install(p, NULL);
@@ -114,7 +113,9 @@ void pages_thaw(struct pages *ps)
         p->dirty = false;
         list_push_back(&ps->clean, &p->node);
     }
+    if (!list_empty(&ps->frozen)) return false;
     ps->frozen_bytes = 0;
+    return true;
 }
 
 static void evict(struct pages *ps, struct page *p)

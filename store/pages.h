@@ -34,16 +34,17 @@ struct page_class {
 };
 
 struct page {
+    /* What every look-up touches comes first. */
+    uint32_t epoch; /* of the change, while dirty: an older one than the pages' own means frozen */
+    bool dirty;
+    bool replaced;   /* frozen and no longer the owner's */
+    bool referenced; /* touched since the clock passed */
     struct list_node node;
     const struct page_class *class;
     struct store_stream *of; /* loop only: a replaced page may outlive it */
     struct key_stream id;
     uint64_t at;    /* its place: first sequence or bucket */
     uint64_t bytes; /* charged */
-    uint32_t epoch; /* of the change, while dirty: an older one than the pages' own means frozen */
-    bool dirty;
-    bool replaced;   /* frozen and no longer the owner's */
-    bool referenced; /* touched since the clock passed */
 };
 
 struct pages {
@@ -69,7 +70,8 @@ void pages_resized(struct pages *ps, struct page *p, uint64_t bytes);
 void pages_drop(struct pages *ps, struct page *p);
 /* The flush takes all that is dirty; nothing may be frozen. */
 void pages_freeze(struct pages *ps);
-/* The flush is durable: frozen pages are clean, empty ones go. */
-void pages_thaw(struct pages *ps);
+/* The flush is durable: frozen pages are clean, empty ones go. At most max of them; true: all are.
+ */
+bool pages_thaw(struct pages *ps, size_t max);
 /* Evicts clean pages beyond the budget. Only where nobody holds a pointer to a page. */
 void pages_trim(struct pages *ps);

@@ -24,6 +24,7 @@
 #include "store/store_writer.h"
 
 #define GIVE_BACK_PER_FLUSH 16384 /* blocks of deleted streams: 1-2 ms of the loop */
+#define THAW_PAGES 8192           /* in one turn of the loop: about a millisecond */
 #define RUNS_MAX 16               /* of files to delete at a time: an unlink of 32 MiB takes 7 ms */
 
 struct flush {
@@ -80,6 +81,11 @@ static void job_run(struct env_job *job)
     if (f->trim) malloc_trim(0);
 }
 
+static void run_nothing(struct env_job *job)
+{
+    (void)job;
+}
+
 /* ---- on the loop ---- */
 
 static void flush_free(struct flush *f)
@@ -105,7 +111,11 @@ static void job_done(struct env_job *job)
     if (f->rc != 0)
         FATAL(EXIT_DISK, "state flush at %llu: %s", (unsigned long long)f->at.index,
               err_text(f->rc));
-    pages_thaw(&s->pages);
+    if (!pages_thaw(&s->pages, THAW_PAGES)) {
+        f->job.run = run_nothing; /* the loop does other things first */
+        env_submit(s->env, s->worker, &f->job);
+        return;
+    }
     bury(s);
     for (size_t i = 0; i < f->run_count; i++)
         if (!f->left[i]) segments_gone(&s->segments, &f->runs[i]);

@@ -70,7 +70,7 @@ int store_remove(struct store_stream *ss, stream_seq seq)
     if (seq < ss->first || seq > ss->last) return E_NOTFOUND;
     if (!store_read_place(ss, seq, &p) || seq < p.first) return E_NOTFOUND;
     if (store_read_live(ss, &p, seq) != seq) return E_NOTFOUND;
-    if (p.tail == NULL && subjects_hinted(ss, seq, &v.bytes)) {
+    if (subjects_hinted(ss, seq, p.tail == NULL, &v.bytes)) {
         v.subject = subjects_hint_text(&ss->hint);
         v.hash = ss->hint.hash;
     } else {

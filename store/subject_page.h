@@ -30,12 +30,12 @@ struct subject_item {
 };
 
 struct subject_page {
-    struct page page; /* page.at: the bucket */
-    uint32_t rows;
-    uint32_t used, max; /* of data */
-    uint32_t slot_mask;
     uint32_t *slots; /* offset of a row in data; 0: free */
     uint8_t *data;   /* u8 format, 3 zero, u32 rows, rows */
+    uint32_t slot_mask;
+    uint32_t rows;
+    uint32_t used, max; /* of data */
+    struct page page;   /* page.at: the bucket */
 };
 
 struct subject_page *

@@ -437,12 +437,13 @@ void subjects_hint(struct store_stream *ss,
     h->bytes = bytes;
 }
 
-bool subjects_hinted(struct store_stream *ss, stream_seq seq, uint32_t *bytes)
+bool subjects_hinted(struct store_stream *ss, stream_seq seq, bool look, uint32_t *bytes)
 {
     const struct subject_hint *h = &ss->hint;
     if (h->subject_bytes == 0) return false;
     *bytes = h->bytes;
     if (h->seq == seq) return true;
+    if (!look) return false;
     const struct subject_row *row = subjects_find(ss, h->hash, subjects_hint_text(h));
     if (row == NULL) return false;
     *bytes = row->last_bytes;

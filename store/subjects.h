@@ -67,8 +67,8 @@ void subjects_hint(struct store_stream *ss,
                    struct text subject,
                    stream_seq seq,
                    uint32_t bytes);
-/* Does the hint know subject and size of message seq? */
-bool subjects_hinted(struct store_stream *ss, stream_seq seq, uint32_t *bytes);
+/* Does the hint know subject and size of message seq? look: also by its subject's row. */
+bool subjects_hinted(struct store_stream *ss, stream_seq seq, bool look, uint32_t *bytes);
 static inline struct text subjects_hint_text(const struct subject_hint *h)
 {
     return (struct text){.at = h->subject, .bytes = h->subject_bytes};

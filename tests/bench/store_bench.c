@@ -1,5 +1,6 @@
 /* store_bench.c - CPU per message of the store's paths, on real RocksDB in a temporary folder.
- *   store_bench [messages] [streams] [subjects] [payload bytes]
+ *   store_bench [messages] [streams] [subjects] [payload bytes] [append|kv|queue]
+ * kv: one message per subject is kept; queue: 1,000 messages are in flight, acked in order.
  * CPU is the whole process's, with the worker and RocksDB's threads; apply is the loop's own. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,7 @@ struct bench {
     uint64_t sent, index;
     struct slice entry;
     uint64_t entry_used;
-    bool flushing, finishing;
+    bool flushing, finishing, kv, queue;
     double apply_cpu;
 };
 
@@ -45,6 +46,11 @@ static void flush_start(struct bench *b)
     if (store_flush(b->store, at, NULL, flushed, b) == 0) b->flushing = true;
 }
 
+static void remove_one(struct store_stream *ss, stream_seq seq)
+{
+    if (store_remove(ss, seq) != 0) abort();
+}
+
 /* One entry of 1 MiB: as many messages as it takes. */
 static void entry(struct bench *b)
 {
@@ -63,7 +69,12 @@ static void entry(struct bench *b)
         struct store_msg m = {.time_ns = (int64_t)b->sent,
                               .subject = {.at = at, .bytes = sizeof name - 1},
                               .body = {.at = at + 32, .bytes = b->payload}};
-        store_append(b->streams[b->sent % b->streams_count], &m, payload);
+        struct store_stream *ss = b->streams[b->sent % b->streams_count];
+        struct store_subject row;
+        bool again = b->kv && store_subject_get(ss, m.subject, &row) == 0;
+        stream_seq seq = store_append(ss, &m, payload);
+        if (again) remove_one(ss, row.last);
+        if (b->queue && seq > 1000) remove_one(ss, seq - 1000);
     }
     b->index++;
     store_applied(b->store, (struct store_at){.index = b->index, .term = 1}, payload.bytes);
@@ -98,6 +109,7 @@ static void read_all(struct bench *b)
 {
     struct store_cursor c = {0};
     struct store_msg m;
+    struct store_counts counts = store_stream_counts(b->streams[0]);
     stream_seq from = 1;
     uint64_t n = 0;
     double start = cpu(CLOCK_PROCESS_CPUTIME_ID);
@@ -107,8 +119,10 @@ static void read_all(struct bench *b)
     printf("next, in order: %.3f us a message (%lu)\n", took / (double)n * 1e6, n);
     uint64_t gets = n < 100000 ? n : 100000;
     start = cpu(CLOCK_PROCESS_CPUTIME_ID);
-    for (uint64_t i = 0; i < gets; i++)
-        if (store_get(b->streams[0], 1 + env_random(b->env) % n, &c, &m) != 0) abort();
+    for (uint64_t i = 0; i < gets; i++) {
+        stream_seq seq = counts.first + env_random(b->env) % (counts.last - counts.first + 1);
+        if (store_get(b->streams[0], seq, &c, &m) != 0 && !b->kv) abort();
+    }
     took = cpu(CLOCK_PROCESS_CPUTIME_ID) - start;
     printf("get, at random: %.2f us\n", took / (double)gets * 1e6);
     store_cursor_close(&c);
@@ -125,6 +139,8 @@ int main(int argc, char **argv)
                       .streams_count = arg(argc, argv, 2, 1),
                       .subjects = arg(argc, argv, 3, 1),
                       .payload = arg(argc, argv, 4, 128)};
+    b.kv = argc > 5 && strcmp(argv[5], "kv") == 0;
+    b.queue = argc > 5 && strcmp(argv[5], "queue") == 0;
     char dir[] = "/tmp/store_bench.XXXXXX";
     if (mkdtemp(dir) == NULL) return 1;
     struct kv *kv;
@@ -150,9 +166,11 @@ int main(int argc, char **argv)
            b.messages, b.payload, b.streams_count, b.subjects, took / n * 1e6,
            b.apply_cpu / n * 1e6, n / wall / 1e3);
     struct store_stats s = store_stats(b.store);
-    printf("memory %lu MiB (pages %lu), disk %lu MiB, flushes %lu, blocks %lu\n",
-           s.memory_bytes >> 20, s.page_bytes >> 20, s.disk_bytes >> 20, s.flushes,
-           s.blocks_written);
+    printf("memory %lu MiB (pages %lu), disk %lu MiB, live %lu MiB, flushes %lu, blocks %lu "
+           "written, %lu "
+           "made by the cleaner\n",
+           s.memory_bytes >> 20, s.page_bytes >> 20, s.disk_bytes >> 20, s.live_bytes >> 20,
+           s.flushes, s.blocks_written, s.blocks_cleaned);
     read_all(&b);
     store_close(b.store);
     env_uv_free(b.env);
