@@ -62,7 +62,8 @@ struct kv_ops {
     /* Visible to reads when this returns. E_IO. The batch is not cleared. */
     int (*write)(struct kv *kv, struct kv_batch *b);
     /* What was written to this map before becomes durable as one file. wait: when this returns;
-     * without, later, but what is written after this call will lie in another file. */
+     * without, later, but what is written after this call will lie in another file. May wait for an
+     * earlier flush. */
     int (*flush)(struct kv *kv, enum kv_family family, bool wait);
 
     /* A view as of now. bulk: many rows once, past the caches. Not valid before the first seek. */
