@@ -320,8 +320,7 @@ static void leadership_gained(struct group *g)
         struct peer *p = CONTAINER_OF(n, struct peer, node);
         p->acked = p->stashed = 0; /* the streams hold the new term's first messages already */
     }
-    gd->barrier = core_peek_last(g->raft) + 1;
-    io_barrier(g);
+    gd->barrier = UINT64_MAX;
     LOG(INF, "Raft: leader in term %llu", (unsigned long long)gd->lead_term);
 }
 
@@ -336,17 +335,30 @@ static void leadership_lost(struct group *g)
     LOG(INF, "Raft: no longer leader, term %llu", (unsigned long long)core_peek_term(g->raft));
 }
 
+/* A transfer of an earlier leadership that still runs, up to an election timeout, keeps a new
+ * leader from appending anything: its barrier has to wait as well. */
+static void barrier_place(struct group *g)
+{
+    struct guard *gd = &g->guard;
+    if (!gd->leading || gd->barrier != UINT64_MAX || core_peek_transfer(g->raft) != 0) return;
+    gd->barrier = core_peek_last(g->raft) + 1;
+    io_barrier(g);
+}
+
 /* libraft tells nobody when it becomes leader, or ceases to be: looked at after each call into it.
  */
 void guard_leadership(struct group *g)
 {
     struct guard *gd = &g->guard;
     bool leads = core_peek_leads(g->raft);
-    if (leads == gd->leading && (!leads || gd->lead_term == core_peek_term(g->raft))) return;
-    if (gd->leading) leadership_lost(g);
-    if (leads) leadership_gained(g);
-    propose_leadership(g);
-    read_index_restart(g);
+    bool same = leads == gd->leading && (!leads || gd->lead_term == core_peek_term(g->raft));
+    if (!same) {
+        if (gd->leading) leadership_lost(g);
+        if (leads) leadership_gained(g);
+        propose_leadership(g);
+        read_index_restart(g);
+    }
+    barrier_place(g);
 }
 
 /* CONTACT. A leader steps down when no majority answered within a timeout; but answers wait for the

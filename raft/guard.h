@@ -13,7 +13,7 @@ struct peer;
 struct guard {
     log_term match_term; /* MATCH: what the leader of this term is known to share with us */
     log_index match;
-    bool leading; /* FIG8: in lead_term, whose first entry is barrier */
+    bool leading; /* FIG8: in lead_term, whose first entry is barrier (UINT64_MAX: not yet) */
     log_term lead_term;
     log_index barrier;
     bool late; /* CAND: a TimeoutNow that waits for our writes */
