@@ -180,11 +180,21 @@ void pull_queue_finish(struct pull_waiting *w, enum pull_end end)
     waiting_settle(w);
 }
 
+/* There is something, but too much is outstanding. Acks are on their way, and what they let through
+ * is what the request came for: it isn't told that nothing is there. */
+static bool waiting_for_acks(const struct js_consumer *jc)
+{
+    const struct consumer *c = jc->consumer;
+    if (c->config.ack_policy == ACK_POLICY_NONE || c->config.max_ack_pending <= 0) return false;
+    return c->num_pending > jc->fresh_in_flight &&
+           c->pending_count + jc->fresh_in_flight >= (uint64_t)c->config.max_ack_pending;
+}
+
 /* no_wait with expires waits for its first messages, then ends like no_wait. */
 void pull_queue_settle(struct js_consumer *jc)
 {
     struct list now;
-    if (jc->consumer == NULL) return;
+    if (jc->consumer == NULL || waiting_for_acks(jc)) return;
     bool more = deliver_available(jc) != 0 || deliver_again(jc);
     if (more && !list_empty(&jc->waiting)) {
         /* Picks stopped with messages left: a window, a pause or max_ack_pending. Those who don't
