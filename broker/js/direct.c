@@ -273,10 +273,24 @@ static void direct_answer(struct direct_call *d, struct stream *s)
     arena_free(&j);
 }
 
+/* A mirror may answer for its origin, also when that is gone or doesn't answer itself. */
+static struct stream *direct_mirror(struct js_account *ja, struct text origin)
+{
+    struct text account = text_of(ja->account->name);
+    struct stream *s = NULL;
+    while ((s = state_stream_next(ja->engine->o.state, account, s)) != NULL) {
+        if (s->config.mirror_direct && s->config.mirror_count != 0 &&
+            text_equal(s->config.mirror->name, origin))
+            return s;
+    }
+    return NULL;
+}
+
 static struct stream *direct_stream(struct js_account *ja, struct text name)
 {
     struct stream *s = state_stream(ja->engine->o.state, text_of(ja->account->name), name);
-    return s != NULL && (s->config.allow_direct || s->config.mirror_direct) ? s : NULL;
+    if (s != NULL && (s->config.allow_direct || s->config.mirror_direct)) return s;
+    return ja->engine->copiers == 0 ? NULL : direct_mirror(ja, name);
 }
 
 static void direct_read_done(struct js_read *r)

@@ -148,6 +148,7 @@ static void engine_turn(struct env_defer *d)
     turn_streams(e);
     while ((at = list_pop_front(&e->dirty_consumers)) != NULL)
         deliver_turn(CONTAINER_OF(at, struct js_consumer, dirty));
+    if (e->copy_due) copy_turn(e);
     turn_reads(e);
     if (e->expiry_dirty) clockwork_arm(e);
     publish_pressure(e);
@@ -342,6 +343,7 @@ static void on_stream_created(void *ctx, struct stream *s)
     clock_seen(e);
     if (!e->started) return;
     stream_open(e, s);
+    copy_refresh(e);
     advisory_stream(e, s, "CREATED", "create");
 }
 static void on_stream_updated(void *ctx, struct stream *s)
@@ -352,6 +354,7 @@ static void on_stream_updated(void *ctx, struct stream *s)
     struct js_stream *js = s->engine;
     stream_unsubscribe(js);
     stream_subscribe(js);
+    copy_refresh(e);
     e->expiry_dirty = true;
     engine_stream_dirty(js);
     advisory_stream(e, s, "UPDATED", "modify");
@@ -363,6 +366,7 @@ static void on_stream_deleted(void *ctx, struct stream *s)
     if (!e->started) return;
     advisory_stream(e, s, "DELETED", "delete");
     stream_close(s->engine);
+    copy_refresh(e);
 }
 
 static void on_appended(void *ctx, struct stream *s, const struct store_msg *m)
@@ -373,11 +377,17 @@ static void on_appended(void *ctx, struct stream *s, const struct store_msg *m)
     if (!e->started) return;
     struct js_stream *js = s->engine;
     if (e->leads) e->expiry_dirty = true;
+    if (js->copied) copy_wake(e);
     if (e->pressed) engine_wake(e);
     if (!list_empty(&js->consumers))
         engine_stream_dirty(js);
     else if (e->expiry_dirty)
         engine_wake(e);
+}
+static void on_republish(void *ctx, struct stream *s, const struct state_republish *r)
+{
+    struct engine *e = ctx;
+    if (e->started) republish_send(s->engine, r);
 }
 /* Room under limits, and pending that went: somebody who waited may go on. */
 static void on_removed(void *ctx, struct stream *s)
@@ -386,7 +396,12 @@ static void on_removed(void *ctx, struct stream *s)
     clock_seen(e);
     if (!e->started) return;
     struct js_stream *js = s->engine;
-    if (js != NULL && !list_empty(&js->consumers)) engine_stream_dirty(js);
+    if (js == NULL) return;
+    if (js->copy_blocked) {
+        js->copy_blocked = false;
+        copy_wake(e);
+    }
+    if (!list_empty(&js->consumers)) engine_stream_dirty(js);
 }
 
 static void on_consumer_created(void *ctx, struct consumer *c)
@@ -463,6 +478,10 @@ static void ignore_message(void *ctx, struct stream *s, const struct store_msg *
 {
     (void)ctx, (void)s, (void)m;
 }
+static void ignore_republish(void *ctx, struct stream *s, const struct state_republish *r)
+{
+    (void)ctx, (void)s, (void)r;
+}
 static void ignore_consumer(void *ctx, struct consumer *c)
 {
     (void)ctx, (void)c;
@@ -489,6 +508,7 @@ static void watcher_detach(struct state_watcher *w)
 {
     w->stream_created = w->stream_updated = w->stream_deleted = w->removed = ignore_stream;
     w->appended = ignore_message;
+    w->republish = ignore_republish;
     w->consumer_created = w->consumer_updated = w->consumer_deleted = ignore_consumer;
     w->delivered = ignore_delivery;
     w->acked = ignore_ack;
@@ -502,6 +522,7 @@ void engine_watcher(struct engine *e, struct state_watcher *w)
     w->stream_updated = on_stream_updated;
     w->stream_deleted = on_stream_deleted;
     w->appended = on_appended;
+    w->republish = on_republish;
     w->removed = on_removed;
     w->consumer_created = on_consumer_created;
     w->consumer_updated = on_consumer_updated;
@@ -537,6 +558,7 @@ static void tick_timer(struct env_timer *t)
         }
     }
     watchdog_check(e);
+    copy_tick(e);
     env_timer_start(t, JS_TICK_NS);
 }
 
@@ -577,6 +599,7 @@ void engine_start(struct engine *e)
             }
         }
     }
+    copy_refresh(e);
     engine_frames_start(e);
     env_timer_start(&e->tick, JS_TICK_NS);
 }
@@ -609,6 +632,7 @@ void engine_leadership(struct engine *e, node_id leader, bool self)
     if (gained) {
         engine_accounts_limits(e);
         engine_frames_leads(e);
+        copy_wake(e);
     }
     e->expiry_dirty = true;
     engine_wake(e);

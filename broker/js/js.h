@@ -50,6 +50,10 @@ struct js_stream {
     char *name;
     struct text ack_head;  /* {"stream":"S","seq": of its PubAcks */
     struct list consumers; /* replicated ones: js_consumer.in_stream */
+    bool copied;           /* another one mirrors it, or has it as a source */
+    bool copying;          /* a copy into it is in flight */
+    bool copy_blocked;     /* the last one was refused */
+    size_t copy_at;        /* whose turn among its sources */
 };
 
 /* A deliver command that isn't applied yet. */
@@ -131,7 +135,9 @@ struct engine {
     struct list dirty_streams, dirty_consumers, dirty_acks;
     struct list again; /* consumers that ran out of their budget: next turn */
     bool started, leads, pressed, more_armed, expiry_dirty;
-    bool retrying; /* a held message is being published again */
+    bool copy_due;
+    size_t copiers; /* streams with a mirror or sources */
+    bool retrying;  /* a held message is being published again */
     node_id leader;
     uint64_t epoch; /* counts leaderships: flights of another one don't count any more */
     struct mono leads_since;
@@ -207,6 +213,16 @@ void engine_accounts_limits(struct engine *e);
 bool publish_deliver(struct sub *s, const struct message *m);
 void publish_pool_free(struct engine *e);
 void publish_pressure(struct engine *e);
+
+/* ---- republish.c ---- */
+void republish_send(struct js_stream *js, const struct state_republish *r);
+
+/* ---- copy.c: mirrors and sources ---- */
+void copy_turn(struct engine *e);
+void copy_wake(struct engine *e);
+void copy_tick(struct engine *e);
+/* Streams came, changed or went. */
+void copy_refresh(struct engine *e);
 
 /* ---- direct.c ---- */
 /* A message to $JS.API.DIRECT.GET. False: no such stream, or it doesn't allow it: no responders. */

@@ -176,6 +176,82 @@ static uint64_t info_state(struct stream *s, struct json_out *j, const struct js
     return total;
 }
 
+/* ---- mirror, sources, alternates ---- */
+
+static void
+info_source(struct engine *e, struct stream *s, size_t i, struct json_out *j, const char *key)
+{
+    struct stream_source_info info = stream_source_info(s, i);
+    const struct stream_source *c = info.config;
+    int64_t idle = engine_now(e) - info.active_ns;
+    json_out_object(j, key);
+    json_out_text(j, "name", c->name);
+    json_out_u64(j, "lag", info.lag);
+    json_out_i64(j, "active", info.active_ns == 0 ? -1 : idle < 0 ? 0 : idle);
+    if (c->filter_subject.bytes != 0) json_out_text(j, "filter_subject", c->filter_subject);
+    if (c->transform_count != 0) json_out_array(j, "subject_transforms");
+    for (size_t k = 0; k < c->transform_count; k++) {
+        json_out_object(j, NULL);
+        json_out_text(j, "src", c->transforms[k].src);
+        json_out_text(j, "dest", c->transforms[k].dest);
+        json_out_object_end(j);
+    }
+    if (c->transform_count != 0) json_out_array_end(j);
+    if (!info.found) {
+        json_out_object(j, "error");
+        json_out_i64(j, "code", 404);
+        json_out_i64(j, "err_code", JS_STREAM_NOT_FOUND);
+        json_out_string(j, "description", "stream not found");
+        json_out_object_end(j);
+    }
+    json_out_object_end(j);
+}
+
+static void info_sources(struct engine *e, struct stream *s, struct json_out *j)
+{
+    if (s->config.mirror_count != 0) info_source(e, s, 0, j, "mirror");
+    if (s->config.source_count == 0) return;
+    json_out_array(j, "sources");
+    for (size_t i = 0; i < s->config.source_count; i++)
+        info_source(e, s, i, j, NULL);
+    json_out_array_end(j);
+}
+
+static bool info_mirrors(const struct stream *s, struct text name)
+{
+    return s->config.mirror_count != 0 && text_equal(s->config.mirror->name, name);
+}
+
+static void info_alternate(struct engine *e, const struct stream *s, struct json_out *j)
+{
+    json_out_object(j, NULL);
+    json_out_text(j, "name", s->config.name);
+    if (e->o.domain != NULL && e->o.domain[0] != '\0') json_out_string(j, "domain", e->o.domain);
+    json_out_string(j, "cluster", e->o.cluster_name);
+    json_out_object_end(j);
+}
+
+/* The stream and those that mirror it; only clusters tell. */
+static void info_alternates(struct engine *e, struct stream *s, struct json_out *j)
+{
+    struct stream *origin = s, *at = NULL;
+    bool any = false;
+    if (e->copiers == 0 || e->o.cluster_name == NULL || e->o.cluster_name[0] == '\0') return;
+    if (s->config.mirror_count != 0)
+        origin = state_stream(e->o.state, s->account, s->config.mirror->name);
+    if (origin == NULL) return;
+    while ((at = state_stream_next(e->o.state, s->account, at)) != NULL) {
+        if (!info_mirrors(at, origin->config.name)) continue;
+        if (!any) {
+            json_out_array(j, "alternates");
+            info_alternate(e, origin, j);
+        }
+        any = true;
+        info_alternate(e, at, j);
+    }
+    if (any) json_out_array_end(j);
+}
+
 void js_info_stream_members(struct engine *e,
                             struct stream *s,
                             struct json_out *j,
@@ -186,6 +262,8 @@ void js_info_stream_members(struct engine *e,
     uint64_t total = info_state(s, j, how);
     if (e->o.domain != NULL && e->o.domain[0] != '\0') json_out_string(j, "domain", e->o.domain);
     js_info_cluster(e, j);
+    info_sources(e, s, j);
+    if (how != NULL) info_alternates(e, s, j);
     json_out_time(j, "ts", env_wall_ns(e->o.env));
     if (how == NULL) return;
     json_out_u64(j, "total", total);

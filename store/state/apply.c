@@ -32,6 +32,7 @@ static const struct apply_command {
     [COMMAND_ACK]             = {"ack",             apply_consumer_ack},
     [COMMAND_EXPIRE]          = {"expire",          apply_clock_expire},
     [COMMAND_ACCOUNT_LIMITS]  = {"account limits",  apply_stream_account_limits},
+    [COMMAND_COPY]            = {"copy",            apply_copy},
     /* clang-format on */
 };
 

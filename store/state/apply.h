@@ -8,6 +8,7 @@
 #include "store/state/dedup.h"
 #include "store/state/expiry.h"
 #include "store/state/state.h"
+#include "store/state/transform.h"
 
 struct account {
     uint32_t id;
@@ -37,6 +38,18 @@ enum stream_check {
     CHECK_INTEREST = 16,
     CHECK_AGE = 32,
     CHECK_ACCOUNT = 64,
+    CHECK_TRANSFORM = 128,
+    CHECK_REPUBLISH = 256,
+};
+
+/* A mirror's or a source's place in its origin. */
+struct source_apply {
+    uint32_t origin;   /* id of the stream that seq belongs to; 0: none yet */
+    stream_seq seq;    /* all up to here is copied or passed over */
+    int64_t active_ns; /* of the last copy; 0: never */
+    struct text *filters;
+    struct transform **transforms; /* NULL in it: only a filter */
+    size_t filter_count, transform_count;
 };
 
 struct stream_apply {
@@ -50,6 +63,9 @@ struct stream_apply {
     size_t due_at;       /* place in the queue + 1; 0: not in it */
     char *last_msg_id;   /* of the last message; last_msg_id_bytes 0: it had none */
     size_t last_msg_id_bytes, last_msg_id_max;
+    struct transform *transform, *republish;
+    struct source_apply *sources;
+    size_t source_count;
     bool removed; /* tell the watcher behind this command */
     struct list_node dirty;
 };
@@ -135,6 +151,7 @@ void apply_consumer_pause(struct apply *a, struct reader fields);
 void apply_consumer_deliver(struct apply *a, struct reader fields);
 void apply_consumer_ack(struct apply *a, struct reader fields);
 void apply_clock_expire(struct apply *a, struct reader fields);
+void apply_copy(struct apply *a, struct reader fields);
 
 /* ---- apply_stream.c ---- */
 /* Counts the account's bytes anew: when its limits came, and at start-up. */
@@ -145,10 +162,20 @@ uint64_t apply_publish_enforce(struct stream *s, uint64_t max);
 bool apply_publish_over_limits(struct stream *s);
 /* The limit per subject alone. */
 void apply_publish_enforce_subject(struct stream *s, struct text subject);
-/* Stores a message (m->seq, m->time_ns are set; seq stays 0 when nobody is interested) and tells
- * everybody. Returns the sequence that was used. */
+/* The oldest messages of a literal subject go until at most `keep` are left. */
+void apply_publish_keep(struct stream *s, struct text subject, uint64_t keep);
+/* Whatever the limits don't allow once a message of this subject came. */
+void apply_publish_trim(struct stream *s, struct text subject);
+/* May a message of that size come? Else the result says why not. */
+int apply_publish_fits(struct apply *a, struct stream *s, const struct store_msg *m);
+/* Stores a message (m->seq is set, and m->time_ns when it was 0; seq stays 0 when nobody is
+ * interested) and tells everybody. Returns the sequence that was used. */
 stream_seq
 apply_publish_store(struct stream *s, struct store_msg *m, struct slice owner, int64_t ttl_ns);
+/* ---- apply_copy.c ---- */
+/* The config changed: places in sources that stay are kept. */
+void apply_copy_configure(struct stream *s, const struct stream_config *was);
+void apply_copy_free(struct stream_apply *apply);
 /* ---- apply_consumer.c ---- */
 void apply_consumer_drop(struct state *s, struct consumer *c);
 /* ---- apply_clock.c ---- */

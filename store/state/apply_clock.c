@@ -8,6 +8,7 @@
 #include "store/base/limits.h"
 #include "store/state/apply.h"
 #include "store/state/fields.h"
+#include "store/state/header.h"
 
 #define EXPIRE_MAX 10000 /* whatever the command says */
 #define SCAN_MAX 4096
@@ -69,37 +70,18 @@ int64_t state_expiry_due(struct state *s, uint32_t *stream)
 
 /* ---- markers ---- */
 
-/* The value of a header line, empty when it isn't there. Names are compared as they are: ours. */
-static struct text header_value(struct text header, const char *name)
-{
-    size_t name_bytes = strlen(name);
-    const char *at = header.at, *end = header.at + header.bytes;
-    while (at != NULL && (at = memmem(at, (size_t)(end - at), name, name_bytes)) != NULL) {
-        const char *value = at + name_bytes;
-        if (at > header.at && at[-1] == '\n' && value < end && *value == ':') {
-            const char *stop = memchr(value, '\r', (size_t)(end - value));
-            for (value++; value < end && *value == ' ';)
-                value++;
-            if (stop == NULL || stop < value) stop = value;
-            return (struct text){.at = value, .bytes = (size_t)(stop - value)};
-        }
-        at = value;
-    }
-    return (struct text){0};
-}
-
 static bool lives_forever(const struct stream *s, struct text header)
 {
     if (!s->config.allow_msg_ttl || header.bytes == 0) return false;
-    struct text ttl = header_value(header, "Nats-TTL");
+    struct text ttl = header_find(header, "Nats-TTL");
     return text_equal(ttl, TEXT("never")) || (ttl.bytes > 0 && ttl.at[0] == '-');
 }
 
 /* A marker, or a KV purge, says by itself that the subject is gone. */
 static bool is_marker(struct text header)
 {
-    return header_value(header, "Nats-Marker-Reason").bytes > 0 ||
-           text_equal(header_value(header, "KV-Operation"), TEXT("PURGE"));
+    return header_find(header, "Nats-Marker-Reason").bytes > 0 ||
+           text_equal(header_find(header, "KV-Operation"), TEXT("PURGE"));
 }
 
 static void store_marker(struct stream *s, struct text subject)

@@ -141,6 +141,12 @@ static int check_sizes(struct apply *a, struct stream *s, const struct command_p
     return limit == NULL ? 0 : apply_fail(a, JS_STREAM_STORE_FAILED, "%s", limit);
 }
 
+int apply_publish_fits(struct apply *a, struct stream *s, const struct store_msg *m)
+{
+    const struct command_publish c = {.subject = m->subject, .header = m->header, .body = m->body};
+    return check_sizes(a, s, &c);
+}
+
 /* 0: it may be stored. Else the result is complete. */
 static int check(struct apply *a, struct stream *s, const struct command_publish *c)
 {
@@ -189,6 +195,14 @@ static void tell_consumers(struct list *consumers, struct text subject)
     }
 }
 
+static void republish(struct stream *s, const struct store_msg *m, stream_seq before)
+{
+    char room[LIMIT_SUBJECT_BYTES];
+    struct state_republish r = {.msg = m, .before = before};
+    r.to = transform_map(s->apply->republish, m->subject, room, sizeof room);
+    if (r.to.bytes != 0) WATCH(s->state, republish, s, &r);
+}
+
 stream_seq
 apply_publish_store(struct stream *s, struct store_msg *m, struct slice owner, int64_t ttl_ns)
 {
@@ -198,7 +212,8 @@ apply_publish_store(struct stream *s, struct store_msg *m, struct slice owner, i
         store_skip_to(s->store, seq);
         return seq;
     }
-    m->time_ns = s->state->now_ns;
+    stream_seq before = (apply->checks & CHECK_REPUBLISH) ? last_of_subject(s, m->subject) : 0;
+    if (m->time_ns == 0) m->time_ns = s->state->now_ns;
     m->seq = store_append(s->store, m, owner);
     tell_consumers(&s->consumer_list, m->subject);
     tell_consumers(&s->locals, m->subject);
@@ -212,13 +227,13 @@ apply_publish_store(struct stream *s, struct store_msg *m, struct slice owner, i
         apply_clock_due(s, entry.due_ns);
     }
     WATCH(s->state, appended, s, m);
+    if (apply->checks & CHECK_REPUBLISH) republish(s, m, before);
     return m->seq;
 }
 
 /* ---- what goes because this came ---- */
 
-/* The oldest messages of a literal subject go until at most `keep` are left. */
-static void keep_newest(struct stream *s, struct text subject, uint64_t keep)
+void apply_publish_keep(struct stream *s, struct text subject, uint64_t keep)
 {
     struct store_subject row;
     stream_seq seq;
@@ -234,7 +249,7 @@ static void keep_newest(struct stream *s, struct text subject, uint64_t keep)
 
 void apply_publish_enforce_subject(struct stream *s, struct text subject)
 {
-    keep_newest(s, subject, (uint64_t)s->config.max_msgs_per_subject);
+    apply_publish_keep(s, subject, (uint64_t)s->config.max_msgs_per_subject);
 }
 
 bool apply_publish_over_limits(struct stream *s)
@@ -255,12 +270,29 @@ uint64_t apply_publish_enforce(struct stream *s, uint64_t max)
     return count;
 }
 
+void apply_publish_trim(struct stream *s, struct text subject)
+{
+    if ((s->apply->checks & CHECK_LIMITS) == 0) return;
+    if (s->config.max_msgs_per_subject > 0) apply_publish_enforce_subject(s, subject);
+    apply_publish_enforce(s, ENFORCE_MAX);
+    if (apply_publish_over_limits(s)) apply_clock_due(s, s->state->now_ns);
+}
+
+/* What the mapping doesn't match keeps its subject. */
+static void transform(const struct stream *s, struct command_publish *c, char *room, size_t bytes)
+{
+    struct text mapped = transform_map(s->apply->transform, c->subject, room, bytes);
+    if (mapped.bytes != 0) c->subject = mapped;
+}
+
 void apply_publish(struct apply *a, struct reader fields)
 {
     struct command_publish c;
     if (entry_get_publish(fields, &c) != 0) apply_undecodable(a->state, "a publish");
     struct stream *s = apply_stream(a, c.stream);
     if (s == NULL) return;
+    char room[LIMIT_SUBJECT_BYTES];
+    if (s->apply->checks & CHECK_TRANSFORM) transform(s, &c, room, sizeof room);
     bool plain = (c.flags | s->apply->checks) == 0 && c.header.bytes <= LIMIT_HEADER_BYTES;
     if (!plain && check(a, s, &c) != 0) return;
     struct store_msg m = {.subject = c.subject, .header = c.header, .body = c.body};
@@ -270,9 +302,6 @@ void apply_publish(struct apply *a, struct reader fields)
     if (c.flags & PUBLISH_ROLLUP_ALL)
         apply_remove_below(s, m.seq);
     else if (c.flags & PUBLISH_ROLLUP_SUBJECT)
-        keep_newest(s, c.subject, 1);
-    if ((s->apply->checks & CHECK_LIMITS) == 0) return;
-    if (s->config.max_msgs_per_subject > 0) apply_publish_enforce_subject(s, c.subject);
-    apply_publish_enforce(s, ENFORCE_MAX);
-    if (apply_publish_over_limits(s)) apply_clock_due(s, a->state->now_ns);
+        apply_publish_keep(s, c.subject, 1);
+    apply_publish_trim(s, c.subject);
 }

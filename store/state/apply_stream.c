@@ -13,6 +13,11 @@
 
 /* ---- rules between streams ---- */
 
+static struct text account_name(const struct account *account)
+{
+    return account == NULL ? (struct text){0} : account->name;
+}
+
 static bool overlaps(const struct stream_config *a, const struct stream_config *b)
 {
     for (size_t i = 0; i < a->subject_count; i++) {
@@ -88,6 +93,58 @@ create(struct state *state, struct text account_name, struct stream_config *conf
     return s;
 }
 
+/* A stream's mirror and sources, and theirs, must not lead back to it. Each step goes to a stream
+ * not seen yet, so it ends. */
+static int
+check_cycle(struct apply *a, const struct account *account, const struct stream_config *c)
+{
+    size_t count = account == NULL ? 0 : account->stream_count, open = 0, done = 0;
+    if (c->mirror_count + c->source_count == 0) return 0;
+    const struct stream_config **walk = check_alloc((count + 2) * sizeof(struct stream_config *));
+    int rc = 0;
+    walk[open++] = c;
+    while (done < open && rc == 0) {
+        const struct stream_config *at = walk[done++];
+        const struct stream_source *all = at->mirror_count != 0 ? at->mirror : at->sources;
+        for (size_t i = 0; i < at->mirror_count + at->source_count && rc == 0; i++) {
+            const struct stream *next = state_stream(a->state, account_name(account), all[i].name);
+            bool seen = next == NULL;
+            if (text_equal(all[i].name, c->name))
+                rc = apply_fail(a, JS_STREAM_INVALID_CONFIG, "detected cycle");
+            for (size_t k = 0; k < open && !seen; k++)
+                seen = walk[k] == &next->config;
+            if (!seen && open < count + 2) walk[open++] = &next->config;
+        }
+    }
+    free(walk);
+    return rc;
+}
+
+/* What a mirror or source would bring must fit. */
+static int
+check_origins(struct apply *a, const struct account *account, const struct stream_config *c)
+{
+    const struct stream_source *all = c->mirror_count != 0 ? c->mirror : c->sources;
+    for (size_t i = 0; i < c->mirror_count + c->source_count; i++) {
+        const struct stream *origin = state_stream(a->state, account_name(account), all[i].name);
+        if (origin == NULL || c->max_msg_size <= 0) continue;
+        if (origin->config.max_msg_size > 0 && c->max_msg_size >= origin->config.max_msg_size)
+            continue;
+        if (origin->config.max_msg_size <= 0) continue;
+        return apply_refuse(a, c->mirror_count != 0 ? JS_MIRROR_MAX_MESSAGE_SIZE_TOO_BIG
+                                                    : JS_SOURCE_MAX_MESSAGE_SIZE_TOO_BIG);
+    }
+    return check_cycle(a, account, c);
+}
+
+/* A mirror answers direct gets when its origin does. */
+static void inherit(struct apply *a, struct text account, struct stream_config *c)
+{
+    if (c->mirror_count == 0) return;
+    const struct stream *origin = state_stream(a->state, account, c->mirror->name);
+    if (origin != NULL && origin->config.allow_direct) c->mirror_direct = true;
+}
+
 static int check_new(struct apply *a, struct text account_name, const struct stream_config *config)
 {
     const struct account *account = state_account(a->state, account_name);
@@ -95,6 +152,7 @@ static int check_new(struct apply *a, struct text account_name, const struct str
         return apply_fail(a, JS_STREAM_INVALID_CONFIG,
                           "stream configuration for create can not be sealed");
     int rc = check_overlap(a, account, config);
+    if (rc == 0) rc = check_origins(a, account, config);
     if (rc == 0) rc = check_account(a, account, config);
     if (rc == 0 && account != NULL && account->limits.max_streams >= 0 &&
         account->stream_count >= (uint64_t)account->limits.max_streams)
@@ -112,6 +170,7 @@ void apply_stream_create(struct apply *a, struct reader fields)
         apply_config_error(a, &error);
         return;
     }
+    inherit(a, c.account, &config);
     struct stream *s = state_stream(a->state, c.account, config.name);
     if (s != NULL) {
         a->stream = s->id;
@@ -207,6 +266,7 @@ static int check_update(struct apply *a, struct stream *s, struct stream_config 
     }
     const struct account *account = s->apply->account;
     int rc = check_overlap(a, account, to);
+    if (rc == 0) rc = check_origins(a, account, to);
     if (rc == 0 && to->max_bytes != s->config.max_bytes) rc = check_account(a, account, to);
     return rc == 0 ? check_consumers(a, s, to) : rc;
 }
@@ -221,6 +281,7 @@ void apply_stream_update(struct apply *a, struct reader fields)
         apply_config_error(a, &error);
         return;
     }
+    inherit(a, c.account, &config);
     struct stream *s = state_stream(a->state, c.account, config.name);
     if (s == NULL) {
         apply_refuse(a, JS_STREAM_NOT_FOUND);

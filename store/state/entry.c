@@ -8,6 +8,7 @@
  * consumer, i64 until deliver          stream, consumer, u64 target, u64 request, expect, skip to,
  * list fresh, list again ack              stream, consumer, u8 kind, i64 delay, reason, list expire
  * stream, max account limits   account, 7 x i64, u8 max bytes required
+ *   copy             stream, source, max
  *
  * Texts are text16 (a u16 length in front) but where text32 is said. A list: count, bytes, then
  * that many varints: the first sequence, then distances of at least 1. */
@@ -184,6 +185,15 @@ void entry_put_expire(struct writer *w, const struct command_expire *c)
 {
     size_t at = begin(w, COMMAND_EXPIRE);
     writer_varint(w, c->stream);
+    writer_varint(w, c->max);
+    finish(w, at);
+}
+
+void entry_put_copy(struct writer *w, const struct command_copy *c)
+{
+    size_t at = begin(w, COMMAND_COPY);
+    writer_varint(w, c->stream);
+    writer_varint(w, c->source);
     writer_varint(w, c->max);
     finish(w, at);
 }
@@ -374,6 +384,14 @@ int entry_get_ack(struct reader r, struct command_ack *out)
 int entry_get_expire(struct reader r, struct command_expire *out)
 {
     *out = (struct command_expire){.stream = get_u32(&r)};
+    out->max = reader_varint(&r);
+    return finished(&r);
+}
+
+int entry_get_copy(struct reader r, struct command_copy *out)
+{
+    *out = (struct command_copy){.stream = get_u32(&r)};
+    out->source = get_u32(&r);
     out->max = reader_varint(&r);
     return finished(&r);
 }

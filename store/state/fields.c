@@ -208,16 +208,18 @@ static int get_refused(const struct decode *d, const struct field *f, const json
 }
 
 static int get_object(const struct decode *d, const struct field *f, const json_t *v);
+static int get_structs(const struct decode *d, const struct field *f, const json_t *v);
 
 static int (*const getters[])(const struct decode *, const struct field *, const json_t *) = {
-    [FIELD_TEXT] = get_text,     [FIELD_BOOL] = get_bool,         [FIELD_I64] = get_i64,
-    [FIELD_U64] = get_u64,       [FIELD_TIME] = get_time,         [FIELD_ENUM] = get_enum,
-    [FIELD_TEXTS] = get_texts,   [FIELD_I64S] = get_i64s,         [FIELD_JSON] = get_json,
-    [FIELD_OBJECT] = get_object, [FIELD_METADATA] = get_metadata, [FIELD_REFUSED] = get_refused,
+    [FIELD_TEXT] = get_text,       [FIELD_BOOL] = get_bool,         [FIELD_I64] = get_i64,
+    [FIELD_U64] = get_u64,         [FIELD_TIME] = get_time,         [FIELD_ENUM] = get_enum,
+    [FIELD_TEXTS] = get_texts,     [FIELD_I64S] = get_i64s,         [FIELD_JSON] = get_json,
+    [FIELD_OBJECT] = get_object,   [FIELD_METADATA] = get_metadata, [FIELD_REFUSED] = get_refused,
+    [FIELD_STRUCTS] = get_structs,
 };
 
-/* Tables nest once, so this ends. Members that no row names are ignored: clients are newer or
- * older. */
+/* Tables nest twice at the most, so this ends. Members that no row names are ignored: clients are
+ * newer or older. */
 static int get_rows(const struct decode *d, const struct field *rows, const json_t *object)
 {
     for (const struct field *f = rows; f->name != NULL; f++) {
@@ -236,6 +238,26 @@ static int get_object(const struct decode *d, const struct field *f, const json_
 {
     if (!json_is_object(v)) return wrong_type(d, f, v);
     return get_rows(d, f->sub, v);
+}
+
+/* An empty object is none: clients write one where they mean nothing. */
+static int get_structs(const struct decode *d, const struct field *f, const json_t *v)
+{
+    bool one = (f->flags & FIELD_ONE) != 0;
+    if (one ? !json_is_object(v) : !json_is_array(v)) return wrong_type(d, f, v);
+    size_t count = one ? json_object_size(v) != 0 : json_array_size(v);
+    char *all = count == 0 ? NULL : fields_alloc(d->arena, count * f->bytes);
+    if (all != NULL) memset(all, 0, count * f->bytes);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *each = one ? v : json_array_get(v, i);
+        struct decode inner = *d;
+        inner.config = all + i * f->bytes;
+        int rc = json_is_object(each) ? get_rows(&inner, f->sub, each) : wrong_type(d, f, each);
+        if (rc != 0) return rc;
+    }
+    *(void **)place(d->config, f->at) = all;
+    *(size_t *)place(d->config, f->count_at) = count;
+    return 0;
 }
 
 int fields_decode(const struct fields *t,
@@ -282,6 +304,7 @@ static bool is_zero(const struct field *f, const void *config)
         return *(const int *)at == 0;
     case FIELD_TEXTS:
     case FIELD_I64S:
+    case FIELD_STRUCTS:
         return *(const size_t *)place(config, f->count_at) == 0;
     case FIELD_OBJECT:
         return false;
@@ -337,6 +360,23 @@ static void put_rows(const struct field *rows,
                      struct json_out *j,
                      const struct fields_show *show);
 
+static void put_structs(const struct field *f,
+                        const void *config,
+                        struct json_out *j,
+                        const struct fields_show *show)
+{
+    size_t count = *(const size_t *)place(config, f->count_at);
+    const char *all = *(char *const *)place(config, f->at);
+    bool one = (f->flags & FIELD_ONE) != 0;
+    if (!one) json_out_array(j, f->name);
+    for (size_t i = 0; i < count; i++) {
+        json_out_object(j, one ? f->name : NULL);
+        put_rows(f->sub, all + i * f->bytes, j, show);
+        json_out_object_end(j);
+    }
+    if (!one) json_out_array_end(j);
+}
+
 static void put_value(const struct field *f,
                       const void *config,
                       struct json_out *j,
@@ -376,6 +416,9 @@ static void put_value(const struct field *f,
         json_out_object(j, f->name);
         put_rows(f->sub, config, j, show);
         json_out_object_end(j);
+        break;
+    case FIELD_STRUCTS:
+        put_structs(f, config, j, show);
         break;
     case FIELD_REFUSED:
         break;
@@ -445,7 +488,8 @@ int fields_update_check(const struct fields *t,
     for (const struct field *f = t->rows; f->name != NULL; f++) {
         if ((f->flags & FIELD_CONST) == 0) continue;
         struct field one[] = {*f, {0}};
-        if (!rows_equal(one, from, to, NULL)) return fields_fail(error, t->code, "%s", f->text);
+        if (!rows_equal(one, from, to, NULL))
+            return fields_fail(error, f->code != 0 ? f->code : t->code, "%s", f->text);
     }
     return 0;
 }

@@ -24,11 +24,13 @@ enum field_type {
     FIELD_JSON,     /* struct text: the value as given, compact */
     FIELD_METADATA, /* struct text: an object of texts, keys sorted, without what servers inject */
     FIELD_OBJECT,   /* an object of its own with the rows of `sub`, in the same struct */
+    FIELD_STRUCTS,  /* array of structs of `bytes` with the rows of `sub`, and size_t at count_at */
     FIELD_REFUSED,  /* known, but not built: anything but its zero is refused with `text` */
 };
 enum field_flag {
     FIELD_OMIT = 1,  /* not shown when zero or empty */
     FIELD_CONST = 2, /* an update that changes it is refused with `text` */
+    FIELD_ONE = 4,   /* FIELD_STRUCTS: none or one, in JSON the object itself */
 };
 struct field {
     const char *name;
@@ -39,6 +41,8 @@ struct field {
     const char *const *words; /* NULL-terminated; FIELD_REFUSED: the first is harmless */
     const char *text;
     const struct field *sub; /* ends at a row without name */
+    size_t bytes;
+    int code; /* of a refused change, when it isn't the table's */
 };
 struct fields {
     const struct field *rows; /* ends at a row without name */

@@ -4,12 +4,13 @@
  *   g                            u32 next account, next stream, next consumer; i64 now; u64 digest
  *   a u32 account                text16 name, 7 x i64 and u8 limits
  *   s u32 stream                 u32 account, i64 created, u64 age_from, u64 dedup head, text32
- * last msg id, text32 config c u32 stream u32 consumer    i64 created; delivered and floor as u64
- * cseq, u64 sseq, i64 last; u64 num pending, u64 resume, u64 list entries passed, u8 has list,
- * pending, text32 config; pending: u32 count, each varint distance of sseq, cseq, first_cseq,
- * deliveries, i64 time, i64 delay l u32 stream u32 consumer    u32 count, varint distances:
- * last_per_subject, written once d u32 stream u64 chunk       dedup.c x u32 stream i64 due u64 seq
- * nothing: a message with a TTL o u64 node                   u64 incarnation, u64 number
+ * last msg id, text32 config, per source u32 origin, u64 seq, i64 active c u32 stream u32 consumer
+ * i64 created; delivered and floor as u64 cseq, u64 sseq, i64 last; u64 num pending, u64 resume,
+ * u64 list entries passed, u8 has list, pending, text32 config; pending: u32 count, each varint
+ * distance of sseq, cseq, first_cseq, deliveries, i64 time, i64 delay l u32 stream u32 consumer u32
+ * count, varint distances: last_per_subject, written once d u32 stream u64 chunk       dedup.c x
+ * u32 stream i64 due u64 seq nothing: a message with a TTL o u64 node                   u64
+ * incarnation, u64 number
  *
  * Configs are the canonical JSON that commands carry: one format to read. */
 #include "store/state/rows.h"
@@ -205,6 +206,11 @@ static void save_stream(struct save *v, struct stream *s)
     json_out_init(&j, w, false);
     stream_config_encode(&s->config, &j, NULL);
     close_text32(w, at);
+    for (size_t i = 0; i < apply->source_count; i++) {
+        writer_u32(w, apply->sources[i].origin);
+        writer_u64(w, apply->sources[i].seq);
+        writer_i64(w, apply->sources[i].active_ns);
+    }
     put(v, k);
 }
 

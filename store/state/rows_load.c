@@ -102,6 +102,12 @@ static int load_stream(struct state *s, struct text key, struct reader *r)
         memcpy(stream->apply->last_msg_id, last_id.at, last_id.bytes);
         stream->apply->last_msg_id_bytes = stream->apply->last_msg_id_max = last_id.bytes;
     }
+    for (size_t i = 0; i < stream->apply->source_count; i++) {
+        struct source_apply *source = &stream->apply->sources[i];
+        source->origin = reader_u32(r);
+        source->seq = reader_u64(r);
+        source->active_ns = reader_i64(r);
+    }
     state_link_stream(s, stream);
     return 0;
 }

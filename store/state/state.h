@@ -41,6 +41,13 @@ struct state_delivery {
     size_t count;
 };
 
+/* What a stream republishes when a message was stored. */
+struct state_republish {
+    struct text to;
+    const struct store_msg *msg;
+    stream_seq before; /* the subject's message before this one; 0: none */
+};
+
 /* All members are called on the loop, inside state_apply. */
 struct state_watcher {
     /* A batch of this origin was applied (or refused as a repeat: then never). result per command,
@@ -54,6 +61,8 @@ struct state_watcher {
     void (*stream_deleted)(void *ctx,
                            struct stream *s); /* before its memory goes; consumers first */
     void (*appended)(void *ctx, struct stream *s, const struct store_msg *m);
+    /* behind appended, for streams that republish */
+    void (*republish)(void *ctx, struct stream *s, const struct state_republish *r);
     void (*removed)(void *ctx,
                     struct stream *s); /* some messages went: by limit, ack, delete or purge */
     void (*consumer_created)(void *ctx, struct consumer *c);

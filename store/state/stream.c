@@ -42,17 +42,43 @@ void stream_free(struct stream *s)
     dedup_free(&s->apply->dedup);
     expiry_free(&s->apply->expiry);
     free(s->apply->last_msg_id);
+    apply_copy_free(s->apply);
+    transform_free(s->apply->transform);
+    transform_free(s->apply->republish);
     free(s->apply);
     map_free(&s->consumers);
     stream_config_free(&s->config);
     free(s);
 }
 
+static struct transform *mapping(struct text src, struct text dest)
+{
+    struct transform *t;
+    const char *why;
+    bool in_source;
+    /* Was checked when it came; a rule that changed since must not keep the stream from loading. */
+    return dest.bytes == 0 || transform_new(src, dest, &t, &why, &in_source) != 0 ? NULL : t;
+}
+
+static void compile(struct stream *s)
+{
+    struct stream_apply *apply = s->apply;
+    const struct stream_config *c = &s->config;
+    transform_free(apply->transform);
+    transform_free(apply->republish);
+    apply->transform = apply->republish = NULL;
+    if (c->transform_count != 0) apply->transform = mapping(c->transform->src, c->transform->dest);
+    if (c->republish_count != 0) apply->republish = mapping(c->republish->src, c->republish->dest);
+}
+
 void stream_configure(struct stream *s, struct stream_config *config)
 {
-    stream_config_free(&s->config);
+    struct stream_config was = s->config;
     s->config = *config;
     *config = (struct stream_config){0};
+    apply_copy_configure(s, &was);
+    stream_config_free(&was);
+    compile(s);
     const struct stream_config *c = &s->config;
     bool counts = c->max_msgs > 0 || c->max_bytes > 0, subjects = c->max_msgs_per_subject > 0;
     uint32_t checks = 0;
@@ -64,6 +90,8 @@ void stream_configure(struct stream *s, struct stream_config *config)
     if (c->retention == RETENTION_INTEREST) checks |= CHECK_INTEREST;
     if (c->max_age_ns > 0) checks |= CHECK_AGE;
     if (s->apply->account->counted) checks |= CHECK_ACCOUNT;
+    if (s->apply->transform != NULL) checks |= CHECK_TRANSFORM;
+    if (s->apply->republish != NULL) checks |= CHECK_REPUBLISH;
     s->apply->checks = checks;
 }
 

@@ -12,6 +12,24 @@ enum stream_retention { RETENTION_LIMITS, RETENTION_INTEREST, RETENTION_WORKQUEU
 enum stream_discard { DISCARD_OLD, DISCARD_NEW };
 enum stream_storage { STORAGE_FILE, STORAGE_MEMORY };
 
+/* dest empty: src is only a filter. */
+struct stream_transform {
+    struct text src, dest;
+};
+struct stream_republish {
+    struct text src, dest;
+    bool headers_only;
+};
+/* Another stream whose messages come here: the mirrored one, or one of several sources. */
+struct stream_source {
+    struct text name, filter_subject;
+    uint64_t opt_start_seq;
+    int64_t opt_start_time_ns; /* INT64_MIN: not set */
+    struct stream_transform *transforms;
+    size_t transform_count;
+    struct text external; /* JSON as given; refused unless empty */
+};
+
 /* JetStream's StreamConfig, section 6.1 of the protocol reference; stream_fields.c holds its table.
  * All text is owned by the config (one arena). -1: unlimited where JetStream says so. */
 struct stream_config {
@@ -27,8 +45,11 @@ struct stream_config {
         deny_purge;
     bool allow_rollup_hdrs, allow_msg_ttl;
     int64_t limit_inactive_threshold_ns, limit_max_ack_pending; /* consumer_limits */
-    struct text metadata, placement, republish,
-        subject_transform; /* JSON as given, "" when absent */
+    struct text metadata, placement;                            /* JSON as given, "" when absent */
+    struct stream_transform *transform; /* subject_transform; count 0 or 1, also below */
+    struct stream_republish *republish;
+    struct stream_source *mirror, *sources;
+    size_t transform_count, republish_count, mirror_count, source_count;
     void *arena;
 };
 
@@ -46,6 +67,16 @@ struct stream {
     /* apply's own below */
     struct stream_apply *apply;
 };
+
+/* How far what it copies from others has come. */
+struct stream_source_info {
+    const struct stream_source *config;
+    bool found; /* there is a stream of that name */
+    uint64_t lag;
+    int64_t active_ns; /* when something was copied last; 0: never */
+};
+size_t stream_source_count(const struct stream *s); /* mirror and sources */
+struct stream_source_info stream_source_info(const struct stream *s, size_t i);
 
 struct store_counts stream_counts(const struct stream *s);
 struct consumer *stream_consumer(const struct stream *s, struct text name);

@@ -9,6 +9,7 @@
 #include "store/state/fields.h"
 #include "store/state/js_errors.h"
 #include "store/state/stream.h"
+#include "store/state/stream_rules.h"
 
 #define SECOND_NS ((int64_t)NS_PER_S)
 #define WINDOW_NS (120 * SECOND_NS)              /* duplicate_window when the client names none */
@@ -31,6 +32,29 @@ static const struct field limit_rows[] = {
     {"max_ack_pending",    FIELD_I64, AT(limit_max_ack_pending),       .flags = FIELD_OMIT},
     {0},
 };
+#define TRANSFORM(member) offsetof(struct stream_transform, member)
+static const struct field transform_rows[] = {
+    {"src",  FIELD_TEXT, TRANSFORM(src),  .flags = 0},
+    {"dest", FIELD_TEXT, TRANSFORM(dest), .flags = 0},
+    {0},
+};
+#define REPUBLISH(member) offsetof(struct stream_republish, member)
+static const struct field republish_rows[] = {
+    {"src",          FIELD_TEXT, REPUBLISH(src),          .flags = FIELD_OMIT},
+    {"dest",         FIELD_TEXT, REPUBLISH(dest),         .flags = 0},
+    {"headers_only", FIELD_BOOL, REPUBLISH(headers_only), .flags = FIELD_OMIT},
+    {0},
+};
+#define SOURCE(member) offsetof(struct stream_source, member)
+static const struct field source_rows[] = {
+    {"name",               FIELD_TEXT,    SOURCE(name),              .flags = 0},
+    {"opt_start_seq",      FIELD_U64,     SOURCE(opt_start_seq),     .flags = FIELD_OMIT},
+    {"opt_start_time",     FIELD_TIME,    SOURCE(opt_start_time_ns), .flags = FIELD_OMIT},
+    {"filter_subject",     FIELD_TEXT,    SOURCE(filter_subject),    .flags = FIELD_OMIT},
+    {"subject_transforms", FIELD_STRUCTS, SOURCE(transforms), SOURCE(transform_count), .flags = FIELD_OMIT, .sub = transform_rows, .bytes = sizeof(struct stream_transform)},
+    {"external",           FIELD_JSON,    SOURCE(external),          .flags = FIELD_OMIT},
+    {0},
+};
 /* The order is the order of JetStream's own encoder. */
 static const struct field stream_rows[] = {
     {"name",                      FIELD_TEXT,     AT(name), .flags = FIELD_CONST, .text = "stream configuration name must match original"},
@@ -49,12 +73,12 @@ static const struct field stream_rows[] = {
     {"no_ack",                    FIELD_BOOL,     AT(no_ack), .flags = FIELD_OMIT},
     {"duplicate_window",          FIELD_I64,      AT(duplicate_window_ns), .flags = FIELD_OMIT},
     {"placement",                 FIELD_JSON,     AT(placement), .flags = FIELD_OMIT},
-    {"mirror",                    FIELD_REFUSED,  .text = "mirrors are not supported by this server"},
-    {"sources",                   FIELD_REFUSED,  .text = "sources are not supported by this server"},
+    {"mirror",                    FIELD_STRUCTS,  AT(mirror), AT(mirror_count), .flags = FIELD_OMIT | FIELD_ONE | FIELD_CONST, .code = JS_STREAM_MIRROR_NOT_UPDATABLE, .text = "", .sub = source_rows, .bytes = sizeof(struct stream_source)},
+    {"sources",                   FIELD_STRUCTS,  AT(sources), AT(source_count), .flags = FIELD_OMIT, .sub = source_rows, .bytes = sizeof(struct stream_source)},
     {"compression",               FIELD_TEXT,     AT(compression), .flags = 0},
     {"first_seq",                 FIELD_U64,      AT(first_seq), .flags = FIELD_OMIT},
-    {"subject_transform",         FIELD_REFUSED,  .text = "subject transforms are not supported by this server"},
-    {"republish",                 FIELD_REFUSED,  .text = "republish is not supported by this server"},
+    {"subject_transform",         FIELD_STRUCTS,  AT(transform), AT(transform_count), .flags = FIELD_OMIT | FIELD_ONE, .sub = transform_rows, .bytes = sizeof(struct stream_transform)},
+    {"republish",                 FIELD_STRUCTS,  AT(republish), AT(republish_count), .flags = FIELD_OMIT | FIELD_ONE, .sub = republish_rows, .bytes = sizeof(struct stream_republish)},
     {"allow_direct",              FIELD_BOOL,     AT(allow_direct), .flags = 0},
     {"mirror_direct",             FIELD_BOOL,     AT(mirror_direct), .flags = 0},
     {"discard_new_per_subject",   FIELD_BOOL,     AT(discard_new_per_subject), .flags = FIELD_OMIT},
@@ -80,12 +104,12 @@ static const struct fields stream_table = {stream_rows, JS_STREAM_INVALID_CONFIG
 
 static void set_defaults(struct stream_config *c)
 {
-    if (c->subject_count == 0) {
+    if (c->subject_count == 0 && c->mirror_count == 0 && c->source_count == 0) {
         c->subjects = fields_alloc(&c->arena, sizeof *c->subjects);
         c->subjects[0] = c->name;
         c->subject_count = 1;
     }
-    if (c->duplicate_window_ns == 0)
+    if (c->duplicate_window_ns == 0 && c->subject_count != 0)
         c->duplicate_window_ns =
             c->max_age_ns > 0 && c->max_age_ns < WINDOW_NS ? c->max_age_ns : WINDOW_NS;
     if (c->compression.bytes == 0) c->compression = TEXT("none");
@@ -117,14 +141,14 @@ RULE(age_negative, c->max_age_ns < 0)
 RULE(age_short, c->max_age_ns > 0 && c->max_age_ns < SPAN_NS_MIN)
 RULE(window_negative, c->duplicate_window_ns < 0)
 RULE(window_long, c->max_age_ns > 0 && c->duplicate_window_ns > c->max_age_ns)
-RULE(window_short, c->duplicate_window_ns < SPAN_NS_MIN)
+RULE(window_short,
+     c->duplicate_window_ns < SPAN_NS_MIN && (c->duplicate_window_ns != 0 || c->subject_count != 0))
 RULE(rollup_denied, c->deny_purge && c->allow_rollup_hdrs)
 RULE(per_subject_policy, c->discard_new_per_subject && c->discard != DISCARD_NEW)
 RULE(per_subject_limit, c->discard_new_per_subject && c->max_msgs_per_subject <= 0)
 RULE(marker_negative, c->subject_delete_marker_ttl_ns < 0)
 RULE(marker_short,
      c->subject_delete_marker_ttl_ns > 0 && c->subject_delete_marker_ttl_ns < SECOND_NS)
-RULE(direct_without_mirror, c->mirror_direct)
 /* The text is compact JSON, so these quotes can't be those of a value. */
 static bool placement_preferred(const struct stream_config *c)
 {
@@ -161,7 +185,6 @@ static const struct stream_rule {
     {marker_negative,       JS_STREAM_INVALID_CONFIG, "subject delete marker TTL must not be negative"},
     {marker_short,          JS_STREAM_INVALID_CONFIG, "subject delete marker TTL must be at least 1 second"},
     {placement_preferred,   JS_STREAM_INVALID_CONFIG, "preferred server not permitted in placement"},
-    {direct_without_mirror, JS_STREAM_INVALID_CONFIG, "stream has no mirror but does have mirror direct"},
     /* clang-format on */
 };
 
@@ -222,7 +245,8 @@ static int check(const struct stream_config *c, struct config_error *error)
     for (const struct stream_rule *r = stream_rules; r < ARRAY_END(stream_rules); r++) {
         if (r->broken(c)) return fields_fail(error, r->code, "%s", r->text);
     }
-    return check_subjects(c, error);
+    int rc = check_subjects(c, error);
+    return rc == 0 ? stream_rules_check(c, error) : rc;
 }
 
 int stream_config_read(struct text json, struct stream_config *out)

@@ -132,8 +132,6 @@ static const struct refused {
     {"{\"name\":\"S\",\"subjects\":[\">\"]}",       JS_STREAM_INVALID_CONFIG, "capturing all subjects requires no-ack to be true"},
     {"{\"name\":\"S\",\"subjects\":[\"$JS.API.>\"]}", JS_STREAM_INVALID_CONFIG, "subjects that overlap with jetstream api require no-ack to be true"},
     {"{\"name\":\"S\",\"subjects\":[\"$SYS.>\"]}",  JS_STREAM_INVALID_CONFIG, "subjects that overlap with system api require no-ack to be true"},
-    {"{\"name\":\"S\",\"mirror\":{\"name\":\"T\"}}", JS_STREAM_INVALID_CONFIG, "mirrors are not supported by this server"},
-    {"{\"name\":\"S\",\"sources\":[{\"name\":\"T\"}]}", JS_STREAM_INVALID_CONFIG, "sources are not supported by this server"},
     {"{\"name\":\"S\",\"persist_mode\":\"async\"}", JS_STREAM_INVALID_CONFIG, "async persist mode is not supported on replicated streams"},
     {"{\"name\":\"S\",\"allow_atomic\":true}",      JS_STREAM_INVALID_CONFIG, NULL},
     {"{\"name\":\"S\",\"metadata\":{\"a\":1}}",     JS_INVALID_JSON, NULL},
