@@ -10,6 +10,7 @@
 #include "store/base/logger.h"
 #include "store/checkpoint.h"
 #include "store/cleaner.h"
+#include "store/scrub.h"
 #include "store/state_flush.h"
 #include "store/store_count.h"
 #include "store/store_read.h"
@@ -147,6 +148,7 @@ void store_close(struct store *s)
     s->env->ops->worker_free(s->worker);
     cleaner_abandon(s);
     checkpoint_abandon(s);
+    scrub_abandon(s);
     store_writer_abandon(s);
     state_flush_abandon(s);
     free_streams(&s->streams);
@@ -234,6 +236,11 @@ void store_trim(struct store *s)
         struct tail_block *b = CONTAINER_OF(list_first(&s->tail.open), struct tail_block, node);
         if (b->log_at + OPEN_WINDOW_BYTES >= s->log_at) break;
         tail_gather(&s->tail, b, s->log_at);
+    }
+    /* A queue too short to be worth writing must not hold on to old entries either. */
+    if (!list_empty(&s->tail.queue) && list_empty(&s->writing)) {
+        struct tail_block *b = CONTAINER_OF(list_first(&s->tail.queue), struct tail_block, node);
+        if (b->log_at + OPEN_WINDOW_BYTES < s->log_at) store_writer_flush_queue(s);
     }
     tail_trim(&s->tail, s->log_at > WRITTEN_WINDOW_BYTES ? s->log_at - WRITTEN_WINDOW_BYTES : 0);
     pages_trim(&s->pages);

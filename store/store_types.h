@@ -12,6 +12,7 @@
 
 struct flush;
 struct checkpoint;
+struct scrub;
 struct cleaner;
 struct store_writer;
 
@@ -44,6 +45,7 @@ struct store {
     struct flush *flush;           /* NULL: none in progress */
     struct cleaner *cleaner;       /* NULL: idle */
     struct checkpoint *checkpoint; /* NULL: none in progress */
+    struct scrub *scrub;           /* NULL: never started */
     uint64_t flushes, blocks_written, blocks_cleaned;
 };
 

@@ -2,6 +2,7 @@
  *   store_bench [messages] [streams] [subjects] [payload bytes] [append|kv|queue]
  * kv: one message per subject is kept; queue: 1,000 messages are in flight, acked in order.
  * CPU is the whole process's, with the worker and RocksDB's threads; apply is the loop's own. */
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -128,6 +129,41 @@ static void read_all(struct bench *b)
     store_cursor_close(&c);
 }
 
+static void open_store(struct bench *b, const char *dir)
+{
+    struct kv *kv;
+    b->env = env_uv_new();
+    if (kv_rocks_open(b->env, dir, MIB(64), &kv) != 0) abort();
+    struct store_options o = {.env = b->env, .kv = kv, .budget_bytes = GIB(1)};
+    struct store_at at;
+    if (store_open(&o, &b->store, &at) != 0) abort();
+}
+
+static long resident_kib(void)
+{
+    long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f != NULL && fgets(line, sizeof line, f) != NULL)
+        if (strncmp(line, "VmRSS:", 6) == 0) kib = strtol(line + 6, NULL, 10);
+    if (f != NULL) fclose(f);
+    return kib;
+}
+
+static void reopen(struct bench *b, const char *dir)
+{
+    store_close(b->store);
+    env_uv_free(b->env);
+    malloc_trim(0);
+    long before = resident_kib();
+    double start = cpu(CLOCK_MONOTONIC);
+    open_store(b, dir);
+    for (uint32_t i = 0; i < b->streams_count; i++)
+        if (store_stream_open(b->store, 1, i + 1, &b->streams[i]) != 0) abort();
+    printf("open: %.1f ms, %ld KiB more\n", (cpu(CLOCK_MONOTONIC) - start) * 1e3,
+           resident_kib() - before);
+}
+
 static uint64_t arg(int argc, char **argv, int i, uint64_t otherwise)
 {
     return i < argc ? strtoull(argv[i], NULL, 10) : otherwise;
@@ -143,12 +179,7 @@ int main(int argc, char **argv)
     b.queue = argc > 5 && strcmp(argv[5], "queue") == 0;
     char dir[] = "/tmp/store_bench.XXXXXX";
     if (mkdtemp(dir) == NULL) return 1;
-    struct kv *kv;
-    b.env = env_uv_new();
-    if (kv_rocks_open(b.env, dir, MIB(64), &kv) != 0) return 1;
-    struct store_options o = {.env = b.env, .kv = kv, .budget_bytes = GIB(1)};
-    struct store_at at;
-    if (store_open(&o, &b.store, &at) != 0) return 1;
+    open_store(&b, dir);
     b.streams = check_alloc(b.streams_count * sizeof(struct store_stream *));
     for (uint32_t i = 0; i < b.streams_count; i++)
         b.streams[i] = store_stream_new(b.store, 1, i + 1, 1, 0);
@@ -171,6 +202,7 @@ int main(int argc, char **argv)
            "made by the cleaner\n",
            s.memory_bytes >> 20, s.page_bytes >> 20, s.disk_bytes >> 20, s.live_bytes >> 20,
            s.flushes, s.blocks_written, s.blocks_cleaned);
+    reopen(&b, dir);
     read_all(&b);
     store_close(b.store);
     env_uv_free(b.env);

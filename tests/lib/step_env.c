@@ -11,6 +11,7 @@ struct step_env {
     uint64_t random;
     struct mono now;
     struct env_worker worker;
+    struct env_timer *timer; /* started; NULL: none */
 };
 
 static struct step_env *self(struct env *e)
@@ -57,7 +58,20 @@ static void step_worker_free(struct env_worker *w)
         continue;
 }
 
+static void step_timer_start(struct env_timer *t, uint64_t delay_ns)
+{
+    (void)delay_ns;
+    self(t->env)->timer = t;
+}
+
+static void step_timer_stop(struct env_timer *t)
+{
+    if (self(t->env)->timer == t) self(t->env)->timer = NULL;
+}
+
 static const struct env_ops step_ops = {
+    .timer_start = step_timer_start,
+    .timer_stop = step_timer_stop,
     .mono = step_mono,
     .wall_ns = step_wall_ns,
     .random = step_random,
@@ -94,6 +108,15 @@ void step_env_run_all(struct env *e)
 {
     while (step_env_run(e))
         continue;
+}
+
+bool step_env_fire(struct env *e)
+{
+    struct env_timer *t = self(e)->timer;
+    if (t == NULL) return false;
+    self(e)->timer = NULL;
+    t->cb(t);
+    return true;
 }
 
 void step_env_advance(struct env *e, uint64_t ns)

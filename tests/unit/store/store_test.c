@@ -15,6 +15,7 @@
 #include "store/base/limits.h"
 #include "store/base/logger.h"
 #include "store/checkpoint.h"
+#include "store/scrub.h"
 #include "store/store.h"
 #include "tests/lib/mem_kv.h"
 #include "tests/lib/step_env.h"
@@ -353,6 +354,13 @@ static void damage_is_told_and_never_taken_for_absence(void **state)
     assert_int_equal(store_next(ss, &from, &wild, 1, 1000, &c, &m), E_CORRUPT);
     assert_int_equal(store_last(ss, rare, 100, &c, &m), E_CORRUPT);
     store_cursor_close(&c);
+    scrub_start(f.store, 50000);
+    while (scrub_stats(f.store).rounds == 0) {
+        assert_true(step_env_fire(env));
+        step_env_run_all(env);
+    }
+    assert_int_equal(scrub_stats(f.store).damaged, 1);
+    assert_true(scrub_stats(f.store).blocks >= 5);
     store_close(f.store);
     logger_redirect(NULL);
     mem_kv_free(kv);
