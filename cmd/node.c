@@ -283,6 +283,13 @@ static void peer_down(void *ctx, struct cluster_peer *p, bool dead)
     peer_info(ctx, p);
 }
 
+static void peer_fenced(void *ctx)
+{
+    struct node *n = ctx;
+    FATAL(EXIT_FENCED, "another process, started later, runs under the name %s",
+          n->o.broker.server_name);
+}
+
 static int open_cluster(struct node *n, uint64_t incarnation, uint64_t boots)
 {
     if (!n->o.clustered) return 0;
@@ -304,6 +311,7 @@ static int open_cluster(struct node *n, uint64_t incarnation, uint64_t boots)
         .on_peer_up = peer_info,
         .on_peer_down = peer_down,
         .on_peer_info = peer_info,
+        .on_fenced = peer_fenced,
         .ctx = n,
     };
     int rc = cluster_open(&co, &n->cluster);
@@ -327,18 +335,33 @@ static int open_jetstream(struct node *n)
     return rc;
 }
 
-/* The first configuration exists: run; else agree on one with the other empty nodes. */
+/* A cluster exists and our disk is empty: what this node may have promised before is forgotten, so
+ * it may not vote under its old id. Until members can be replaced it stays outside, and says so. */
+static void bootstrap_joining(void *ctx, const struct cluster_peer *member)
+{
+    (void)ctx;
+    LOG(ERR,
+        "This node's disk is empty, but %s is member of a cluster already: it takes no part in "
+        "JetStream",
+        member->name);
+}
+
+/* The first configuration exists: run, and tell who asks; else agree on one with the other empty
+ * nodes. */
 static int start_group(struct node *n)
 {
-    if (!group_is_empty(n->group)) return group_start(n->group, n->self);
+    bool empty = group_is_empty(n->group);
     if (n->o.clustered) {
-        struct cluster_bootstrap_options bo = {
-            .cluster = n->cluster, .empty = true, .agreed = bootstrap_agreed, .ctx = n};
+        struct cluster_bootstrap_options bo = {.cluster = n->cluster,
+                                               .empty = empty,
+                                               .agreed = bootstrap_agreed,
+                                               .joining = bootstrap_joining,
+                                               .ctx = n};
         cluster_bootstrap(&bo);
-        return 0;
     }
+    if (!empty) return group_start(n->group, n->self);
     const char *name = n->o.broker.server_name;
-    bootstrap_agreed(n, &n->self, &name, 1);
+    if (!n->o.clustered) bootstrap_agreed(n, &n->self, &name, 1);
     return 0;
 }
 
