@@ -350,6 +350,7 @@ void propose_leadership(struct group *g)
     pack_clear(p); /* forwarded ones come again from their nodes, ours are kept */
     origins_clear(&p->origins);
     p->sent_to = 0;
+    p->stamped_at.ns = 0; /* of an earlier term, or of none: time since then isn't ours to add */
 }
 
 int64_t propose_entry_time(struct slice payload)
@@ -368,7 +369,7 @@ static int64_t entry_time_next(struct group *g)
     struct propose *p = of(g);
     uint64_t now = env_mono(g->env).ns;
     int64_t wall = env_wall_ns(g->env);
-    uint64_t passed = now > p->stamped_at.ns ? now - p->stamped_at.ns : 0;
+    uint64_t passed = p->stamped_at.ns != 0 && now > p->stamped_at.ns ? now - p->stamped_at.ns : 0;
     p->stamped_at.ns = now;
     if (wall < pump->entry_time) wall = pump->entry_time + (int64_t)(passed / 2);
     return wall;
