@@ -15,6 +15,7 @@ struct sim_state {
     log_index index;
     log_term term;
     uint64_t digest;
+    int64_t time_ns;
     struct {
         uint64_t incarnation, number;
     } origins[CLUSTER_ORIGINS];

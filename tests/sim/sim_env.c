@@ -10,8 +10,6 @@
 
 #include "store/base/err.h"
 
-#define WALL_START_NS (INT64_C(1767225600) * 1000000000)
-
 struct env_worker {
     struct sim_env *env;
     struct list queue;
@@ -95,7 +93,7 @@ static struct mono sim_mono(struct env *env)
 static int64_t sim_wall_ns(struct env *env)
 {
     struct sim_env *e = self(env);
-    return WALL_START_NS + (int64_t)e->sim->now_ns + e->wall_skew_ns;
+    return SIM_WALL_START_NS + (int64_t)e->sim->now_ns + e->wall_skew_ns;
 }
 
 static uint64_t sim_env_random(struct env *env)

@@ -7,6 +7,8 @@
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_sched.h"
 
+#define SIM_WALL_START_NS (INT64_C(1767225600) * 1000000000)
+
 struct sim_env {
     struct env env; /* first: callers hold this */
     struct sim *sim;

@@ -148,7 +148,7 @@ static void slow_links(void)
 static void clock_jump(void)
 {
     struct sim_env *env = plan.t.env(plan.t.world, any_node());
-    int64_t skew_ns = (int64_t)sim_below(plan.sim, 20 * NS_PER_S) - (int64_t)(10 * NS_PER_S);
+    int64_t skew_ns = (int64_t)sim_below(plan.sim, 2 * FAULT_SKEW_NS_MAX) - FAULT_SKEW_NS_MAX;
     if (env != NULL) env->wall_skew_ns = skew_ns;
 }
 

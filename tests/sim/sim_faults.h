@@ -5,6 +5,7 @@
 #include "tests/sim/sim_env.h"
 
 #define FAULT_PAUSE_NS_MAX (3 * NS_PER_S)
+#define FAULT_SKEW_NS_MAX ((int64_t)(10 * NS_PER_S))
 #define FAULT_NODES_MAX 7
 
 /* The world that they act on. Nodes are numbered from 1. */

@@ -11,6 +11,7 @@
 
 #include "store/base/logger.h"
 #include "tests/sim/sim_cluster.h"
+#include "tests/sim/sim_js.h"
 #include "tests/sim/sim_log.h"
 #include "tests/sim/sim_sched.h"
 
@@ -27,6 +28,7 @@ struct scenario {
 static const struct scenario scenarios[] = {
     {"cluster", sim_cluster_run},
     {"log", sim_log_run},
+    {"node", sim_js_run},
 };
 
 static const struct scenario *scenario_of(const char *name)
@@ -55,7 +57,7 @@ static bool parse(int argc, char **argv, struct options *o)
         if (flag == 't') o->trace = true;
         if (flag == '?') return false;
     }
-    return optind == argc && o->nodes <= LINK_NODES && scenario_of(o->scenario) != NULL;
+    return optind == argc && o->nodes <= FAULT_NODES_MAX && scenario_of(o->scenario) != NULL;
 }
 
 static void quiet(enum logger_level level, const char *line)

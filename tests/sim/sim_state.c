@@ -70,6 +70,17 @@ static void move_on(struct sim_node *n, log_index index, log_term term, uint64_t
     n->state.term = term;
 }
 
+/* A leader's clock may be off by as much as the faults move it, and never goes back. */
+static void check_time(struct sim_node *n, int64_t time_ns)
+{
+    struct sim *s = n->cluster->sim;
+    int64_t now_ns = SIM_WALL_START_NS + (int64_t)s->now_ns;
+    if (time_ns > now_ns + FAULT_SKEW_NS_MAX)
+        sim_fail(s, "an entry's time is %lld ms ahead", (long long)((time_ns - now_ns) / 1000000));
+    if (time_ns < n->state.time_ns) sim_fail(s, "an entry's time went back");
+    n->state.time_ns = time_ns;
+}
+
 static int state_apply_entry(void *ctx, log_index index, log_term term, struct slice payload)
 {
     struct sim_node *n = ctx;
@@ -77,7 +88,7 @@ static int state_apply_entry(void *ctx, log_index index, log_term term, struct s
     move_on(n, index, term, digest_of(payload));
     struct reader r = reader_of(payload.at, payload.bytes);
     if (reader_u8(&r) != 1) sim_fail(n->cluster->sim, "an entry of another format");
-    (void)reader_i64(&r);
+    check_time(n, reader_i64(&r));
     while (reader_left(&r) > 0)
         apply_batch(n, index, &r);
     truth_state(&n->cluster->truth, n->number, index, n->state.digest);
