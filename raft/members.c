@@ -53,6 +53,9 @@ int members_decode(const void *at, size_t bytes, log_index index, struct conf *o
     for (size_t k = 0; k < count; k++) {
         member_decode(&r, &out->members[k]);
         if (r.bad) return E_MALFORMED;
+        for (size_t j = 0; j < k; j++) {
+            if (out->members[j].id == out->members[k].id) return E_MALFORMED;
+        }
     }
     out->count = count;
     return 0;

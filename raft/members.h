@@ -1,7 +1,8 @@
-/* members.h - a Raft configuration: who is a member, in which role. Encoded as libraft does it, which
- * exports no decoder (raft.md 1.3): u8 1, u64 count, then per server: u64 id, address with NUL, u8
- * role The address is the id in 16 hex digits, '/', the server's name: libraft refuses an address
- * twice, and an old and a new incarnation of one name must be able to stand side by side. */
+/* members.h - a Raft configuration: who is a member, in which role. Encoded as libraft does it,
+ * which exports no decoder (raft.md 1.3): u8 1, u64 count, then per server: u64 id, address with
+ * NUL, u8 role. The address is the id in 16 hex digits, '/', the server's name: libraft refuses an
+ * address twice, and an old and a new incarnation of one name must be able to stand side by side.
+ */
 #pragma once
 
 #include "raft/core_peek.h"
