@@ -126,7 +126,9 @@ static struct nats_request *request_of(struct nats *c, struct text subject)
 static size_t split(char *line, char **words, size_t max)
 {
     size_t count = 0;
-    for (char *at = strtok(line, " \t"); at != NULL && count < max; at = strtok(NULL, " \t"))
+    char *rest = NULL;
+    for (char *at = strtok_r(line, " \t", &rest); at != NULL && count < max;
+         at = strtok_r(NULL, " \t", &rest))
         words[count++] = at;
     return count;
 }
