@@ -175,6 +175,22 @@ void advisory_ack(struct js_consumer *jc, const struct consumer_pending *p)
     advisory_close(&a);
 }
 
+void advisory_pin(struct js_consumer *jc, const char *reason)
+{
+    struct advisory a;
+    bool pinned = reason == NULL;
+    if (!advisory_message(&a, jc, pinned ? "CONSUMER.PINNED" : "CONSUMER.UNPINNED",
+                          pinned ? "consumer_group_pinned" : "consumer_group_unpinned"))
+        return;
+    json_out_text(&a.j, "group", jc->consumer->config.priority_groups[0]);
+    if (pinned) {
+        json_out_string(&a.j, "pinned_id", jc->pin.id);
+    } else {
+        json_out_string(&a.j, "reason", reason);
+    }
+    advisory_close(&a);
+}
+
 void advisory_pause(struct js_consumer *jc)
 {
     struct advisory a;

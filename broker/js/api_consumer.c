@@ -356,8 +356,35 @@ void api_consumer_pause(struct api_call *c)
     api_propose(c, consumer_paused);
 }
 
-/* Nobody is ever pinned: groups that pin are served in turn. */
+struct consumer_unpin_body {
+    struct text group;
+};
+static const struct json_in_field consumer_unpin_fields[] = {
+    JS_FIELD(consumer_unpin_body, group, JSON_IN_TEXT),
+};
+static const struct json_in_table consumer_unpin_table =
+    JS_TABLE(consumer_unpin_body, consumer_unpin_fields);
+
+/* Whoever is pinned may be another one in a moment anyway: the answer doesn't wait for the leader.
+ */
 void api_consumer_unpin(struct api_call *c)
 {
-    api_fail(c, JS_CONSUMER_INVALID_PRIORITY_GROUP, "");
+    struct consumer_unpin_body b = {0};
+    struct api_answer a;
+    if (!api_decode(c, &consumer_unpin_table, &b)) return;
+    const struct consumer_config *config = &c->consumer->config;
+    bool found = false;
+    for (size_t i = 0; i < config->priority_group_count && !found; i++)
+        found = text_equal(config->priority_groups[i], b.group);
+    if (!found || !pin_used(c->consumer->engine)) {
+        api_fail(c, JS_CONSUMER_INVALID_PRIORITY_GROUP, "");
+        return;
+    }
+    if (engine_decides(c->consumer->engine)) {
+        pin_drop(c->consumer->engine, "admin");
+    } else {
+        engine_frames_unpin(c->consumer->engine);
+    }
+    api_begin(c, &a);
+    api_end(c, &a);
 }

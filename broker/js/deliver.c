@@ -81,8 +81,10 @@ static struct text deliver_reply(const struct js_consumer *jc,
     return (struct text){.at = room, .bytes = n};
 }
 
-/* Headers as stored, and Nats-Msg-Size in the place of the payload. */
-static size_t deliver_headers_only(struct engine *e, struct message *m)
+#define PIN_LINE TEXT("Nats-Pin-Id: ")
+
+/* Headers as stored and who is pinned; headers only: Nats-Msg-Size in the place of the payload. */
+static size_t deliver_more_headers(struct engine *e, struct message *m, bool bare, struct text pin)
 {
     size_t body = m->body.bytes, head = m->header.bytes >= 2 ? m->header.bytes - 2 : 0;
     struct writer w;
@@ -93,15 +95,35 @@ static size_t deliver_headers_only(struct engine *e, struct message *m)
     } else {
         writer_put(&w, m->header.at, head);
     }
-    writer_put(&w, "Nats-Msg-Size: ", 15);
-    writer_put(&w, digits, duration_put_u64(digits, body));
-    writer_put(&w, "\r\n\r\n", 4);
+    if (pin.bytes != 0) {
+        writer_put(&w, PIN_LINE.at, PIN_LINE.bytes);
+        writer_put(&w, pin.at, pin.bytes);
+        writer_put(&w, "\r\n", 2);
+    }
+    if (bare) {
+        writer_put(&w, "Nats-Msg-Size: ", 15);
+        writer_put(&w, digits, duration_put_u64(digits, body));
+        writer_put(&w, "\r\n", 2);
+        m->body = (struct text){0};
+    }
+    writer_put(&w, "\r\n", 2);
     m->header = (struct text){.at = (const char *)w.base, .bytes = w.bytes};
-    m->body = (struct text){0};
     m->owner = (struct slice){0};
     size_t delivered = router_publish(e->o.router, m);
     writer_free(&w);
     return delivered;
+}
+
+static size_t deliver_pin_bytes(const struct store_msg *m)
+{
+    return PIN_LINE.bytes + JS_PIN_BYTES + 2 + (m->header.bytes == 0 ? 12 : 0);
+}
+
+/* Empty unless the consumer pins clients. */
+static struct text
+deliver_pin(const struct js_consumer *jc, const struct pull_request *p, char *room)
+{
+    return pin_used(jc) ? pull_pin(p, room) : (struct text){0};
 }
 
 /* True: somebody got it. *bytes: as pull requests and flow control count. */
@@ -110,6 +132,7 @@ static bool deliver_send(struct js_consumer *jc,
                          const struct state_item *it,
                          struct account *a,
                          struct text to,
+                         struct text pin,
                          int64_t *bytes)
 {
     struct engine *e = jc->engine;
@@ -122,7 +145,9 @@ static bool deliver_send(struct js_consumer *jc,
                           .deliver = to};
     *bytes = (int64_t)(out.subject.bytes + out.reply.bytes + out.header.bytes + out.body.bytes);
     jc->sent_at = env_mono(e->o.env);
-    if (jc->consumer->config.headers_only) return deliver_headers_only(e, &out) != 0;
+    bool bare = jc->consumer->config.headers_only;
+    if (pin.bytes != 0) *bytes += (int64_t)deliver_pin_bytes(m);
+    if (bare || pin.bytes != 0) return deliver_more_headers(e, &out, bare, pin) != 0;
     return router_publish(e->o.router, &out) != 0;
 }
 
@@ -141,6 +166,7 @@ static void deliver_applied_pull(struct js_consumer *jc, const struct state_deli
         struct text to = pull_inbox(p, &a);
         struct store_msg m;
         int64_t bytes = 0;
+        char pin[JS_PIN_BYTES + 1];
         if (to.bytes == 0) {
             ack_undeliverable(jc, d->items + i, d->count - i);
             return;
@@ -149,7 +175,7 @@ static void deliver_applied_pull(struct js_consumer *jc, const struct state_deli
          */
         if (store_get(jc->consumer->stream->store, d->items[i].sseq, &jc->cursor, &m) != 0)
             continue;
-        if (!deliver_send(jc, &m, &d->items[i], a, to, &bytes))
+        if (!deliver_send(jc, &m, &d->items[i], a, to, deliver_pin(jc, p, pin), &bytes))
             ack_undeliverable(jc, d->items + i, 1);
         pull_sent(p, bytes, &d->items[i]);
         p = pull_find(jc->engine, d->request);
@@ -168,7 +194,7 @@ static void deliver_applied_push(struct js_consumer *jc, const struct state_deli
         int64_t bytes = 0;
         if (store_get(c->stream->store, d->items[i].sseq, &jc->cursor, &m) != 0) continue;
         if (!deliver_send(jc, &m, &d->items[i], jc->stream->account, c->config.deliver_subject,
-                          &bytes)) {
+                          (struct text){0}, &bytes)) {
             ack_undeliverable(jc, d->items + i, d->count - i);
             return;
         }
@@ -225,7 +251,7 @@ static int64_t deliver_bytes(const struct js_consumer *jc, const struct store_ms
     char reply[2 * LIMIT_NAME_BYTES + 160];
     size_t body = jc->consumer->config.headers_only ? 0 : m->body.bytes;
     return (int64_t)(m->subject.bytes + deliver_reply(jc, m, &it, reply).bytes + m->header.bytes +
-                     body);
+                     body + (pin_used(jc) ? deliver_pin_bytes(m) : 0));
 }
 
 /* Counts m against the slot; false: it doesn't fit. */
@@ -433,7 +459,9 @@ static bool deliver_local_one(struct js_consumer *jc, struct deliver_slot *slot)
     it.cseq = consumer_deliver(c, m.seq, engine_now(jc->engine));
     it.pending = c->num_pending;
     int64_t bytes = 0;
-    (void)deliver_send(jc, &m, &it, a, to, &bytes);
+    char pin[JS_PIN_BYTES + 1];
+    struct text id = p == NULL ? (struct text){0} : deliver_pin(jc, p, pin);
+    (void)deliver_send(jc, &m, &it, a, to, id, &bytes);
     slot->bytes += slot->bytes_max == INT64_MAX ? bytes : 0;
     if (p != NULL) {
         pull_queue_picked(slot->waiting, 1, bytes);

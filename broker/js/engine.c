@@ -305,6 +305,7 @@ struct js_consumer *engine_consumer_new(struct engine *e, struct consumer *c)
     jc->pause.cb = deliver_timer;
     jc->pace.cb = deliver_pace_timer;
     jc->idle.cb = clockwork_idle;
+    jc->pin.timer.cb = pin_timer;
     list_push_back(&js->consumers, &jc->in_stream);
     c->engine = jc;
     if (jc->push) push_open(jc);
@@ -323,7 +324,8 @@ void engine_consumer_end(struct js_consumer *jc)
     if (jc->push) push_close(jc);
     deliver_reset(jc);
     ack_free(jc);
-    struct wheel_entry *timers[] = {&jc->redeliver, &jc->pause, &jc->idle, &jc->pace};
+    struct wheel_entry *timers[] = {&jc->redeliver, &jc->pause, &jc->idle, &jc->pace,
+                                    &jc->pin.timer};
     for (size_t i = 0; i < ARRAY_COUNT(timers); i++)
         wheel_stop(e->wheel, timers[i]);
     store_cursor_close(&jc->cursor);
@@ -624,6 +626,7 @@ void engine_leadership(struct engine *e, node_id leader, bool self)
             pull_leader_changed(jc);
             clockwork_idle_arm(jc);
             if (self) redeliver_reset(jc);
+            pin_lead(jc);
             engine_consumer_dirty(jc);
         }
     }

@@ -2,13 +2,13 @@
  *
  *   boots     u64              the sender's incarnation, to the leader, every second
  *   pull      u32 consumer, u64 id, i64 batch, i64 bytes, u64 sent, u8 flags, i64 min_pending,
- *             i64 min_ack_pending, u8 priority: a client of the sender's waits; said again
- *   pull end  u32 consumer, u64 id: it is gone
- *   status    u64 id, u8 code, u64 sent: the leader ends a request
- *   stepdown                   to the leader: hand over
- *   ask       u64 id, text16 account, text16 subject, text32 body: have you this local consumer?
- *   answer    u64 id, text32 answer; empty: no
- *   leads                      from a new leader, ready: say again what you told its predecessor
+ *             i64 min_ack_pending, u8 priority, text16 pin: a client of the sender's waits; said
+ * again pull end  u32 consumer, u64 id: it is gone status    u64 id, u8 code, u64 sent: the leader
+ * ends a request stepdown                   to the leader: hand over ask       u64 id, text16
+ * account, text16 subject, text32 body: have you this local consumer? answer    u64 id, text32
+ * answer; empty: no pin       u32 consumer, i64 since, text16 id: whom the leader has pinned;
+ * empty: nobody unpin     u32 consumer: to the leader leads                      from a new leader,
+ * ready: say again what you told its predecessor
  *
  * Any of them may be lost with a link: whoever needs one says it again, or gives up in time. */
 #include <stdlib.h>
@@ -29,7 +29,9 @@ enum engine_frame {
     ENGINE_STEPDOWN,
     ENGINE_ASK,
     ENGINE_ANSWER,
-    ENGINE_LEADS
+    ENGINE_LEADS,
+    ENGINE_PIN,
+    ENGINE_UNPIN
 };
 enum pull_flag { PULL_FLAG_NO_WAIT = 1, PULL_FLAG_EXPIRES = 2, PULL_FLAG_HEARTBEAT = 4 };
 
@@ -72,6 +74,7 @@ void engine_frames_pull(struct engine *e, const struct pull_registration *r)
     writer_i64(&w, r->min_pending);
     writer_i64(&w, r->min_ack_pending);
     writer_u8(&w, r->priority);
+    writer_text16(&w, r->pin);
     frame_send(e, e->leader, &w);
 }
 
@@ -119,6 +122,32 @@ void engine_frames_leads(struct engine *e)
         frame_begin(&w, ENGINE_LEADS);
         frame_send(e, p->id, &w);
     }
+}
+
+void engine_frames_pin(struct js_consumer *jc)
+{
+    struct engine *e = jc->engine;
+    struct cluster_peer *p = NULL;
+    if (e->o.cluster == NULL || jc->consumer->local) return;
+    while ((p = cluster_peer_next(e->o.cluster, p)) != NULL) {
+        struct writer w;
+        if (!p->up || p->id == 0) continue;
+        frame_begin(&w, ENGINE_PIN);
+        writer_u32(&w, jc->consumer->id);
+        writer_i64(&w, jc->pin.since_ns);
+        writer_text16(&w, text_of(jc->pin.id));
+        frame_send(e, p->id, &w);
+    }
+}
+
+void engine_frames_unpin(struct js_consumer *jc)
+{
+    struct engine *e = jc->engine;
+    struct writer w;
+    if (!leader_elsewhere(e)) return;
+    frame_begin(&w, ENGINE_UNPIN);
+    writer_u32(&w, jc->consumer->id);
+    frame_send(e, e->leader, &w);
 }
 
 static void boots_tell(struct engine *e)
@@ -242,9 +271,25 @@ static void take_pull(struct engine *e, node_id from, struct reader *r)
     p.min_pending = reader_i64(r);
     p.min_ack_pending = reader_i64(r);
     p.priority = reader_u8(r);
+    p.pin = reader_text16(r);
     if (r->bad || !e->leads || p.batch <= 0) return;
     struct consumer *c = state_consumer_by_id(e->o.state, p.consumer);
     if (c != NULL && c->engine != NULL) pull_queue_add(c->engine, from, &p);
+}
+
+static void take_pin(struct engine *e, node_id from, struct reader *r)
+{
+    struct consumer *c = state_consumer_by_id(e->o.state, reader_u32(r));
+    int64_t since_ns = reader_i64(r);
+    struct text id = reader_text16(r);
+    if (r->bad || from != e->leader || c == NULL || c->engine == NULL) return;
+    pin_told(c->engine, id, since_ns);
+}
+
+static void take_unpin(struct engine *e, struct reader *r)
+{
+    struct consumer *c = state_consumer_by_id(e->o.state, reader_u32(r));
+    if (!r->bad && e->leads && c != NULL && c->engine != NULL) pin_drop(c->engine, "admin");
 }
 
 static void take_status(struct engine *e, struct reader *r)
@@ -294,6 +339,12 @@ frame_take(void *ctx, struct cluster_peer *from, enum cluster_lane lane, struct 
         return;
     case ENGINE_LEADS:
         take_leads(e, from->id);
+        return;
+    case ENGINE_PIN:
+        take_pin(e, from->id, &r);
+        return;
+    case ENGINE_UNPIN:
+        take_unpin(e, &r);
         return;
     case ENGINE_ASK:
         take_ask(e, from->id, &r);

@@ -82,6 +82,18 @@ struct js_flow {
     uint64_t token;              /* 0: none outstanding */
 };
 
+#define JS_PIN_BYTES 22 /* of a pinned client's id */
+
+/* The client that a consumer with pinned_client serves; id empty: none. The leader decides and
+ * tells the others, who go on from there when they lead. */
+struct js_pin {
+    char id[JS_PIN_BYTES + 1];
+    bool known;       /* there was one since this node started */
+    int64_t since_ns; /* wall clock, to be shown */
+    struct mono used; /* its last pull */
+    struct wheel_entry timer;
+};
+
 struct js_consumer {
     struct engine *engine;
     struct consumer *consumer; /* NULL: deleted */
@@ -106,6 +118,7 @@ struct js_consumer {
     unsigned again_flights; /* commands with redeliveries that aren't applied yet */
     bool scan;
     struct wheel_entry redeliver, pause, idle, pace;
+    struct js_pin pin;
     struct mono active;     /* last time somebody was there (inactive_threshold) */
     struct mono idle_since; /* watchdog: 0: fine */
     int64_t rate_budget;    /* bytes that rate_limit_bps allows now */
@@ -239,9 +252,24 @@ struct pull_request *pull_find(struct engine *e, uint64_t id);
 /* A picked message for this request is on its way to the client; inbox empty: nobody is there any
  * more. */
 struct text pull_inbox(struct pull_request *p, struct account **account);
+/* The id that a message for this request carries when its consumer pins clients; room of
+ * JS_PIN_BYTES + 1. */
+struct text pull_pin(const struct pull_request *p, char *room);
 void pull_sent(struct pull_request *p, int64_t bytes, const struct state_item *item);
 /* The leader ended the request, after `sent` messages in all. */
 void pull_status(struct engine *e, uint64_t id, int code, uint64_t sent);
+
+/* ---- pin.c: priority groups that pin one client ---- */
+bool pin_used(const struct js_consumer *jc); /* does this consumer pin? */
+/* The id that the client behind this request gets when it is pinned; room of JS_PIN_BYTES + 1. */
+struct text pin_of(node_id node, uint64_t request, char *room);
+void pin_set(struct js_consumer *jc, struct text id);
+void pin_drop(struct js_consumer *jc, const char *reason);
+void pin_touch(struct js_consumer *jc);
+void pin_lead(struct js_consumer *jc);
+/* The leader's word. */
+void pin_told(struct js_consumer *jc, struct text id, int64_t since_ns);
+void pin_timer(struct wheel_entry *w);
 
 /* ---- push.c ---- */
 void push_open(struct js_consumer *jc);
@@ -305,6 +333,8 @@ void advisory_terminated(struct js_consumer *jc,
                          uint64_t cseq,
                          uint32_t deliveries,
                          struct text reason);
+/* reason NULL: somebody was pinned. */
+void advisory_pin(struct js_consumer *jc, const char *reason);
 void advisory_pause(struct js_consumer *jc);
 /* A sampled ack's figures (9.5). */
 void advisory_ack(struct js_consumer *jc, const struct consumer_pending *p);
@@ -326,7 +356,7 @@ struct pull_registration {
     bool no_wait, has_expires, has_heartbeat;
     int64_t min_pending, min_ack_pending;
     uint8_t priority;
-    struct text group;
+    struct text pin; /* the client's; empty: none */
 };
 void engine_frames_start(struct engine *e);
 void engine_frames_free(struct engine *e);
@@ -336,6 +366,8 @@ void engine_frames_pull_end(struct engine *e, uint32_t consumer, uint64_t id);
 void engine_frames_status(struct engine *e, node_id node, uint64_t id, int code, uint64_t sent);
 void engine_frames_stepdown(struct engine *e);
 void engine_frames_leads(struct engine *e);
+void engine_frames_pin(struct js_consumer *jc);   /* to all peers: who is pinned now */
+void engine_frames_unpin(struct js_consumer *jc); /* to the leader */
 /* An API request that concerns a local consumer somewhere else: all peers are asked, done once.
  * answer empty: nobody has it. */
 struct engine_ask {

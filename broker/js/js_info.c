@@ -302,6 +302,22 @@ static uint64_t info_waiting(const struct js_consumer *jc)
     return n;
 }
 
+static void info_groups(const struct consumer *c, struct json_out *j)
+{
+    const struct js_consumer *jc = c->engine;
+    json_out_array(j, "priority_groups");
+    for (size_t i = 0; i < c->config.priority_group_count; i++) {
+        json_out_object(j, NULL);
+        json_out_text(j, "group", c->config.priority_groups[i]);
+        if (jc != NULL && jc->pin.id[0] != '\0') {
+            json_out_string(j, "pinned_client_id", jc->pin.id);
+            json_out_time(j, "pinned_ts", jc->pin.since_ns);
+        }
+        json_out_object_end(j);
+    }
+    json_out_array_end(j);
+}
+
 void js_info_consumer_members(struct engine *e, struct consumer *c, struct json_out *j)
 {
     const struct js_consumer *jc = c->engine;
@@ -322,6 +338,7 @@ void js_info_consumer_members(struct engine *e, struct consumer *c, struct json_
         json_out_bool(j, "paused", true);
         json_out_i64(j, "pause_remaining", c->config.pause_until_ns - now);
     }
+    if (c->config.priority_group_count != 0) info_groups(c, j);
     json_out_time(j, "ts", now);
 }
 

@@ -35,8 +35,8 @@ struct pull_request {
     bool absent;            /* nobody on the inbox for now: who decides was told that it is gone */
     enum pull_end held_end; /* a status that came before the last of its messages */
     uint64_t held_sent;
-    struct text group;
     int64_t min_pending, min_ack_pending, priority;
+    char pin[JS_PIN_BYTES + 1]; /* given by the client */
     size_t inbox_bytes;
     char inbox[];
 };
@@ -135,7 +135,8 @@ static void pull_tell(struct pull_request *p)
                                   .has_heartbeat = p->heartbeat_ns != 0,
                                   .min_pending = p->min_pending,
                                   .min_ack_pending = p->min_ack_pending,
-                                  .priority = (uint8_t)p->priority};
+                                  .priority = (uint8_t)p->priority,
+                                  .pin = text_of(p->pin)};
     if (decides_here(jc)) {
         pull_queue_add(jc, jc->engine->o.self, &r);
     } else {
@@ -237,23 +238,21 @@ pull_refused(const struct consumer_config *c, const struct pull_body *b, char *r
 /* Priority groups (9.3): what the consumer has must be asked for, and nothing else. */
 static const char *pull_group_refused(const struct consumer_config *c, const struct pull_body *b)
 {
-    bool grouped = c->priority_policy.bytes != 0 && !text_equal(c->priority_policy, TEXT("none"));
+    int policy = c->priority_policy;
     if (b->priority < 0 || b->priority > 9)
         return "400 Bad Request - Priority must be between 0 and 9";
-    if (!grouped) {
-        if (b->min_pending > 0 || b->min_ack_pending > 0)
-            return "400 Bad Request - Not a Overflow Priority consumer";
-        if (b->id.bytes != 0) return "400 Bad Request - Not a Pinned Client Priority consumer";
+    if (policy != PRIORITY_OVERFLOW && (b->min_pending > 0 || b->min_ack_pending > 0))
+        return "400 Bad Request - Not a Overflow Priority consumer";
+    if (policy != PRIORITY_PINNED && b->id.bytes != 0)
+        return "400 Bad Request - Not a Pinned Client Priority consumer";
+    if (policy == PRIORITY_NONE) return NULL;
+    if (b->group.bytes == 0) return "400 Bad Request - Priority Group missing";
+    for (size_t i = 0; i < c->priority_group_count; i++) {
+        if (!text_equal(c->priority_groups[i], b->group)) continue;
+        if (b->id.bytes != 0 && b->id.bytes != JS_PIN_BYTES) return "423 Nats-Pin-Id mismatch";
         return NULL;
     }
-    if (b->group.bytes == 0) return "400 Bad Request - Priority Group missing";
-    /* priority_groups is the JSON list as given: a group is in it between its quotes. */
-    char quoted[64];
-    int n = snprintf(quoted, sizeof quoted, "\"%.*s\"", (int)b->group.bytes, b->group.at);
-    if (n >= (int)sizeof quoted ||
-        memmem(c->priority_groups.at, c->priority_groups.bytes, quoted, (size_t)n) == NULL)
-        return "400 Bad Request - Invalid Priority Group";
-    return NULL;
+    return "400 Bad Request - Invalid Priority Group";
 }
 
 static int
@@ -301,6 +300,7 @@ pull_new(struct js_consumer *jc, struct account *a, struct text inbox, const str
     p->min_pending = b->min_pending;
     p->min_ack_pending = b->min_ack_pending;
     p->priority = b->priority;
+    if (b->id.bytes == JS_PIN_BYTES) memcpy(p->pin, b->id.at, JS_PIN_BYTES);
     p->sent_at.ns = now;
     p->inbox_bytes = inbox.bytes;
     memcpy(p->inbox, inbox.at, inbox.bytes);
@@ -374,11 +374,17 @@ struct text pull_inbox(struct pull_request *p, struct account **account)
     return (struct text){0};
 }
 
+struct text pull_pin(const struct pull_request *p, char *room)
+{
+    if (p->pin[0] != '\0') return text_of(p->pin);
+    return pin_of(p->consumer->engine->o.self, p->id, room);
+}
+
 static void pull_finish(struct pull_request *p, enum pull_end end)
 {
     const char *status = pull_queue_text(end);
     if (status != NULL && !p->lingers) {
-        if (end == PULL_TOO_BIG) {
+        if (end == PULL_TOO_BIG || end == PULL_PIN_LOST) {
             status_pending(p, status);
         } else {
             status_send(p->consumer->engine, p->account, pull_subject(p), status);

@@ -6,6 +6,7 @@
 #include "broker/js/pull_queue.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "broker/js/deliver.h"
 
@@ -17,6 +18,8 @@ static const char *const pull_texts[PULL_ENDS] = {
     [PULL_TOO_BIG] = "409 Message Size Exceeds MaxBytes",
     [PULL_MAX_WAITING] = "409 Exceeded MaxWaiting",
     [PULL_PENDING] = "408 Requests Pending",
+    [PULL_PIN_MISMATCH] = "423 Nats-Pin-Id mismatch",
+    [PULL_PIN_LOST] = "423 Nats-Wrong-Pin-Id",
 };
 
 const char *pull_queue_text(enum pull_end end)
@@ -53,6 +56,44 @@ static void waiting_tell(struct pull_waiting *w)
     }
 }
 
+static bool pin_is(const struct js_consumer *jc, struct text id)
+{
+    return jc->pin.id[0] != '\0' && text_equal(text_of(jc->pin.id), id);
+}
+
+/* Takes the client's id over. False: it isn't the pinned one. A leader that knows of none believes
+ * the first who says so: its predecessor is gone. */
+static bool waiting_pin(struct pull_waiting *w, struct text id)
+{
+    struct js_consumer *jc = w->consumer;
+    char room[JS_PIN_BYTES + 1];
+    bool named = id.bytes != 0;
+    if (named && id.bytes != JS_PIN_BYTES) return false;
+    if (named && !jc->pin.known) pin_set(jc, id);
+    if (!named) id = pin_of(w->node, w->id, room); /* told again: it may have been pinned before */
+    if (!pin_is(jc, id)) return !named;
+    memcpy(w->pin, id.at, JS_PIN_BYTES);
+    pin_touch(jc);
+    return true;
+}
+
+bool pull_queue_pinned(const struct js_consumer *jc)
+{
+    LIST_FOREACH (n, &jc->waiting) {
+        const struct pull_waiting *w = CONTAINER_OF(n, struct pull_waiting, node_in_consumer);
+        if (!w->ended && w->pin[0] != '\0') return true;
+    }
+    return false;
+}
+
+void pull_queue_unpin(struct js_consumer *jc)
+{
+    LIST_FOREACH_SAFE (n, next, &jc->waiting) {
+        struct pull_waiting *w = CONTAINER_OF(n, struct pull_waiting, node_in_consumer);
+        if (!w->ended && w->pin[0] != '\0') pull_queue_finish(w, PULL_PIN_LOST);
+    }
+}
+
 void pull_queue_add(struct js_consumer *jc, node_id node, const struct pull_registration *r)
 {
     struct engine *e = jc->engine;
@@ -74,6 +115,7 @@ void pull_queue_add(struct js_consumer *jc, node_id node, const struct pull_regi
     w->has_heartbeat = r->has_heartbeat;
     w->min_pending = r->min_pending;
     w->min_ack_pending = r->min_ack_pending;
+    w->priority = r->priority;
     w->seen = env_mono(e->o.env);
     w->turn = jc->turn - 1;
     int64_t max = jc->consumer->config.max_waiting;
@@ -82,6 +124,10 @@ void pull_queue_add(struct js_consumer *jc, node_id node, const struct pull_regi
     jc->waiting_count++;
     map_put_u64(&e->waitings, waiting_key(node, w->id), w);
     engine_consumer_dirty(jc);
+    if (pin_used(jc) && !waiting_pin(w, r->pin)) {
+        pull_queue_finish(w, PULL_PIN_MISMATCH);
+        return;
+    }
     if (full) pull_queue_finish(w, w->has_heartbeat ? PULL_GONE : PULL_MAX_WAITING);
 }
 
@@ -92,12 +138,33 @@ void pull_queue_remove(struct engine *e, node_id node, uint64_t id)
 }
 
 /* overflow groups: served only when enough waits or is outstanding. */
-static bool waiting_wants(const struct pull_waiting *w, const struct consumer *c)
+static uint64_t waiting_left(const struct js_consumer *jc)
+{
+    uint64_t pending = jc->consumer->num_pending;
+    return pending > jc->fresh_in_flight ? pending - jc->fresh_in_flight : 0;
+}
+
+static bool waiting_by_acks(const struct pull_waiting *w)
+{
+    return w->min_ack_pending > 0 &&
+           w->consumer->consumer->pending_count >= (uint64_t)w->min_ack_pending;
+}
+
+static bool waiting_wants(const struct pull_waiting *w, const struct js_consumer *jc)
 {
     if (w->ended || w->batch <= 0) return false;
+    if (pin_used(jc) && jc->pin.id[0] != '\0' && w->pin[0] == '\0') return false;
     if (w->min_pending <= 0 && w->min_ack_pending <= 0) return true;
-    if (w->min_pending > 0 && c->num_pending >= (uint64_t)w->min_pending) return true;
-    return w->min_ack_pending > 0 && c->pending_count >= (uint64_t)w->min_ack_pending;
+    if (w->min_pending > 0 && waiting_left(jc) >= (uint64_t)w->min_pending) return true;
+    return waiting_by_acks(w);
+}
+
+bool pull_queue_wanted(const struct js_consumer *jc)
+{
+    LIST_FOREACH (n, &jc->waiting) {
+        if (waiting_wants(CONTAINER_OF(n, struct pull_waiting, node_in_consumer), jc)) return true;
+    }
+    return false;
 }
 
 /* The first of those not served in this turn, and how many they are. */
@@ -107,23 +174,63 @@ static struct pull_waiting *waiting_first(struct js_consumer *jc, uint64_t *take
     *takers = 0;
     LIST_FOREACH (n, &jc->waiting) {
         struct pull_waiting *w = CONTAINER_OF(n, struct pull_waiting, node_in_consumer);
-        if (w->turn == jc->turn || !waiting_wants(w, jc->consumer)) continue;
+        if (w->turn == jc->turn || !waiting_wants(w, jc)) continue;
         if (found == NULL) found = w;
         if (++*takers == JS_DELIVER_WINDOW) break;
     }
     return found;
 }
 
+/* Prioritized: those with the lowest number share, the others wait. */
+static struct pull_waiting *waiting_urgent(struct js_consumer *jc, uint64_t *takers)
+{
+    struct pull_waiting *found = NULL;
+    *takers = 0;
+    LIST_FOREACH (n, &jc->waiting) {
+        struct pull_waiting *w = CONTAINER_OF(n, struct pull_waiting, node_in_consumer);
+        if (!waiting_wants(w, jc) || (found != NULL && w->priority > found->priority)) continue;
+        if (found == NULL || w->priority < found->priority) {
+            found = w;
+            *takers = 0;
+        }
+        ++*takers;
+    }
+    return found;
+}
+
+/* Who is served first while nobody is pinned, is. */
+static void waiting_take_pin(struct pull_waiting *w)
+{
+    struct js_consumer *jc = w->consumer;
+    char room[JS_PIN_BYTES + 1];
+    if (jc->pin.id[0] == '\0') {
+        struct text id = pin_of(w->node, w->id, room);
+        memcpy(w->pin, id.at, JS_PIN_BYTES);
+        pin_set(jc, id);
+    } else {
+        pin_touch(jc);
+    }
+}
+
 /* Message by message in turns would cost a command each; an even share comes to the same. */
 struct pull_waiting *pull_queue_next(struct js_consumer *jc, uint64_t available, uint64_t *share)
 {
     uint64_t takers;
-    struct pull_waiting *w = waiting_first(jc, &takers);
-    if (w == NULL) {
+    bool urgent = jc->consumer->config.priority_policy == PRIORITY_PRIORITIZED;
+    struct pull_waiting *w = urgent ? waiting_urgent(jc, &takers) : waiting_first(jc, &takers);
+    if (w == NULL && !urgent) {
         jc->turn++;
         w = waiting_first(jc, &takers);
     }
     if (w == NULL) return NULL;
+    if (pin_used(jc)) {
+        waiting_take_pin(w);
+        takers = 1;
+    }
+    if (w->min_pending > 0 && !waiting_by_acks(w)) { /* down to where it isn't served any more */
+        uint64_t over = waiting_left(jc) - (uint64_t)w->min_pending + 1;
+        if (over < *share) *share = over;
+    }
     uint64_t even = (available + takers - 1) / takers;
     if (even < *share) *share = even;
     if ((uint64_t)w->batch < *share) *share = (uint64_t)w->batch;

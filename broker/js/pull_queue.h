@@ -13,7 +13,9 @@ enum pull_end {
     PULL_NO_MESSAGES,
     PULL_TOO_BIG,
     PULL_MAX_WAITING,
-    PULL_PENDING, /* no_wait, while earlier requests will take all there is */
+    PULL_PENDING,      /* no_wait, while earlier requests will take all there is */
+    PULL_PIN_MISMATCH, /* another client is pinned */
+    PULL_PIN_LOST,     /* its client isn't pinned any more */
     PULL_ENDS
 };
 
@@ -29,7 +31,9 @@ struct pull_waiting {
     bool ended;    /* waits only for what is in flight */
     enum pull_end end;
     int64_t min_pending, min_ack_pending;
-    struct mono seen; /* registered again by a remote node */
+    uint8_t priority;
+    char pin[JS_PIN_BYTES + 1]; /* the pinned client's id; empty: anybody */
+    struct mono seen;           /* registered again by a remote node */
 };
 
 /* A node tells of a request of a client of its own; again after a change of leader and now and
@@ -47,6 +51,12 @@ void pull_queue_result(struct engine *e, const struct js_flight *f, bool refused
 void pull_queue_finish(struct pull_waiting *w, enum pull_end end);
 /* Nothing more can be served in this turn: no_wait requests end. */
 void pull_queue_settle(struct js_consumer *jc);
+/* Is somebody there who could be served now? */
+bool pull_queue_wanted(const struct js_consumer *jc);
+/* A request of the pinned client waits. */
+bool pull_queue_pinned(const struct js_consumer *jc);
+/* Nobody is pinned any more: requests of who was end. */
+void pull_queue_unpin(struct js_consumer *jc);
 void pull_queue_clear(struct js_consumer *jc);
 void pull_queue_tick(struct js_consumer *jc);
 /* Header of the status; NULL: none. Those with counts get theirs added by pull.c. */

@@ -3,18 +3,14 @@
  * violation is mended by starting over from what was applied. */
 #include "broker/js/deliver.h"
 #include "broker/js/js.h"
+#include "broker/js/pull_queue.h"
 #include "store/base/logger.h"
 
 #define WATCHDOG_NS (2 * NS_PER_S)
 
 static bool watchdog_wanted(const struct js_consumer *jc)
 {
-    if (!jc->push) {
-        LIST_FOREACH (n, &jc->waiting) {
-            return true;
-        }
-        return false;
-    }
+    if (!jc->push) return pull_queue_wanted(jc);
     return push_bound(jc) && !push_stalled(jc);
 }
 

@@ -20,6 +20,8 @@ enum deliver_policy {
     DELIVER_LAST_PER_SUBJECT
 };
 enum ack_policy { ACK_POLICY_NONE, ACK_POLICY_ALL, ACK_POLICY_EXPLICIT };
+/* Priority groups: who among the waiting requests is served. */
+enum priority_policy { PRIORITY_NONE, PRIORITY_OVERFLOW, PRIORITY_PINNED, PRIORITY_PRIORITIZED };
 enum replay_policy { REPLAY_INSTANT, REPLAY_ORIGINAL };
 
 /* JetStream's ConsumerConfig, section 8.1; consumer_fields.c holds its table. */
@@ -40,8 +42,10 @@ struct consumer_config {
     struct text *filter_subjects;
     size_t filter_subject_count;
     bool flow_control, headers_only, mem_storage, direct;
-    struct text metadata, priority_groups,
-        priority_policy; /* JSON or text as given, "" when absent */
+    struct text metadata; /* JSON as given, "" when absent */
+    int priority_policy;
+    struct text *priority_groups;
+    size_t priority_group_count;
     int64_t priority_timeout_ns;
     void *arena;
 };

@@ -18,6 +18,8 @@
 #define EXPIRES_NS_MIN ((int64_t)NS_PER_MS)
 #define ACK_PENDING 1000
 #define WAITING 512
+#define PINNED_NS (120 * SECOND_NS) /* a pin without pulls */
+#define GROUP_BYTES_MAX 16
 #define DESCRIPTION_BYTES_MAX 4096
 #define METADATA_BYTES_MAX 131072
 
@@ -27,7 +29,7 @@ static const char *const deliver_policies[] = {
 enum { ACK_POLICY_FLOW_CONTROL = ACK_POLICY_EXPLICIT + 1 };
 static const char *const ack_policies[] = {"none", "all", "explicit", "flow_control", NULL};
 static const char *const replay_policies[] = {"instant", "original", NULL};
-static const char *const priorities[] = {"none", NULL};
+static const char *const priorities[] = {"none", "overflow", "pinned_client", "prioritized", NULL};
 
 #define AT(member) offsetof(struct consumer_config, member)
 
@@ -65,9 +67,9 @@ static const struct field consumer_rows[] = {
     {"direct",             FIELD_BOOL,     AT(direct), .flags = FIELD_OMIT},
     {"metadata",           FIELD_METADATA, AT(metadata), .flags = FIELD_OMIT},
     {"pause_until",        FIELD_TIME,     AT(pause_until_ns), .flags = FIELD_OMIT},
-    {"priority_groups",    FIELD_REFUSED,  .text = "priority groups are not supported by this server"},
-    {"priority_policy",    FIELD_REFUSED,  .words = priorities, .text = "priority groups are not supported by this server"},
-    {"priority_timeout",   FIELD_REFUSED,  .text = "priority groups are not supported by this server"},
+    {"priority_groups",    FIELD_TEXTS,    AT(priority_groups), AT(priority_group_count), .flags = FIELD_OMIT},
+    {"priority_policy",    FIELD_ENUM,     AT(priority_policy), .flags = FIELD_OMIT, .words = priorities},
+    {"priority_timeout",   FIELD_I64,      AT(priority_timeout_ns), .flags = FIELD_OMIT},
     {0},
 };
 /* clang-format on */
@@ -95,6 +97,8 @@ static void set_defaults(struct consumer_config *c, const struct stream_config *
         c->max_ack_pending = stream != NULL && stream->limit_max_ack_pending > 0
                                  ? stream->limit_max_ack_pending
                                  : ACK_PENDING;
+    if (c->priority_policy == PRIORITY_PINNED && c->priority_timeout_ns == 0)
+        c->priority_timeout_ns = PINNED_NS;
     if (c->inactive_threshold_ns == 0 && stream != NULL)
         c->inactive_threshold_ns = stream->limit_inactive_threshold_ns;
     if (c->inactive_threshold_ns == 0 && c->durable_name.bytes == 0)
@@ -153,6 +157,34 @@ static bool filters_overlap(const struct consumer_config *c, const struct stream
     }
     return false;
 }
+static bool group_empty(const struct consumer_config *c, const struct stream_config *s)
+{
+    (void)s;
+    for (size_t i = 0; i < c->priority_group_count; i++) {
+        if (c->priority_groups[i].bytes == 0) return true;
+    }
+    return false;
+}
+static bool group_bad(const struct consumer_config *c, const struct stream_config *s)
+{
+    static const char more[] = "-_/=";
+    (void)s;
+    for (size_t i = 0; i < c->priority_group_count; i++) {
+        struct text group = c->priority_groups[i];
+        if (group.bytes > GROUP_BYTES_MAX) return true;
+        for (size_t k = 0; k < group.bytes; k++) {
+            char at = group.at[k];
+            bool letter = (at >= 'a' && at <= 'z') || (at >= 'A' && at <= 'Z');
+            if (!letter && !(at >= '0' && at <= '9') && memchr(more, at, sizeof more - 1) == NULL)
+                return true;
+        }
+    }
+    return false;
+}
+RULE(group_missing, c->priority_policy != PRIORITY_NONE && c->priority_group_count == 0)
+RULE(group_push, PUSH && (c->priority_policy != PRIORITY_NONE || c->priority_group_count != 0))
+RULE(group_without_policy, c->priority_policy == PRIORITY_NONE && c->priority_group_count != 0)
+RULE(pin_without_policy, c->priority_policy == PRIORITY_NONE && c->priority_timeout_ns != 0)
 RULE(name_missing, consumer_config_name(c).bytes == 0)
 RULE(name_separator, fields_has_separator(c->name) || fields_has_separator(c->durable_name))
 RULE(name_bad, !fields_name_valid(consumer_config_name(c)))
@@ -232,6 +264,12 @@ static const struct consumer_rule {
     {filters_overlap,      JS_CONSUMER_OVERLAPPING_SUBJECT_FILTERS, ""},
     {flow_needs_heartbeat, JS_CONSUMER_WITH_FLOW_CONTROL_NEEDS_HEARTBEATS, ""},
     {metadata_long,        JS_CONSUMER_METADATA_LENGTH, "131072"},
+    {group_push,           JS_CONSUMER_PUSH_WITH_PRIORITY_GROUP, ""},
+    {group_missing,        JS_CONSUMER_PRIORITY_POLICY_WITHOUT_GROUP, ""},
+    {group_empty,          JS_CONSUMER_EMPTY_GROUP_NAME, ""},
+    {group_bad,            JS_CONSUMER_INVALID_GROUP_NAME, ""},
+    {group_without_policy, JS_CONSUMER_PRIORITY_GROUP_WITH_POLICY_NONE, ""},
+    {pin_without_policy,   JS_CONSUMER_PINNED_TTL_WITHOUT_PRIORITY_POLICY_NONE, ""},
     {queue_explicit,       JS_CONSUMER_WQ_REQUIRES_EXPLICIT_ACK, ""},
     {queue_all,            JS_CONSUMER_WQ_CONSUMER_NOT_DELIVER_ALL, ""},
     /* clang-format on */
@@ -351,7 +389,7 @@ void consumer_config_show(const struct consumer_config *c,
                           int level)
 {
     struct fields_show show = {.version = version, .level = level};
-    show.required_level = c->pause_until_ns != INT64_MIN ? 1 : 0;
+    show.required_level = c->pause_until_ns != INT64_MIN || c->priority_policy != 0 ? 1 : 0;
     fields_encode(&consumer_table, c, j, key, &show);
 }
 
