@@ -85,3 +85,23 @@ def test_sources_are_gathered_once_across_restarts(env):
     message = c.api("STREAM.MSG.GET.T", {"last_by_subj": "a.1"})["message"]
     assert b"Nats-Stream-Source: A 11 a.1 > a.1" in base64.b64decode(message["hdrs"]), message
     assert [s["name"] for s in c.api("STREAM.INFO.T")["sources"]] == ["A", "B"]
+
+
+def test_mirrors_and_sources_go_on_when_the_leader_dies(env):
+    nodes = env.cluster(3).wait_jetstream()
+    c = nodes[0].client()
+    config = {"num_replicas": 3}
+    servers.eventually(lambda: make(c, **config), 30, "the stream")
+    create(c, "M", mirror={"name": "S"}, **config)
+    create(c, "T", sources=[{"name": "S"}], **config)
+    for i in range(50):
+        c.js_pub("s.x", str(i))
+    leader = c.api("STREAM.INFO.S")["cluster"]["leader"]
+    victim = next(n for n in nodes if n.name == leader)
+    victim.kill()
+    c = next(n for n in nodes if n is not victim).client()
+    for i in range(50):
+        c.js_pub("s.x", str(i), timeout=20)
+    for name in ("M", "T"):
+        holds(c, name, 100)
+        assert get(c, 100, name=name)[1] == b"49"
