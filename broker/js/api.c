@@ -19,6 +19,8 @@ static const struct api_endpoint api_endpoints[] = {
     {"STREAM.INFO.*",                API_STREAM,                             "stream_info_response",              api_stream_info},
     {"STREAM.DELETE.*",              API_STREAM | API_BODY_NONE,             "stream_delete_response",            api_stream_delete},
     {"STREAM.PURGE.*",               API_STREAM,                             "stream_purge_response",             api_stream_purge},
+    {"STREAM.SNAPSHOT.*",            API_STREAM | API_BODY_REQUIRED,         "stream_snapshot_response",          api_stream_snapshot},
+    {"STREAM.RESTORE.*",             API_BODY_REQUIRED,                      "stream_restore_response",           api_stream_restore},
     {"STREAM.MSG.GET.*",             API_STREAM | API_BODY_REQUIRED,         "stream_msg_get_response",           api_message_get},
     {"STREAM.MSG.DELETE.*",          API_STREAM | API_BODY_REQUIRED,         "stream_msg_delete_response",        api_message_delete},
     {"STREAM.PEER.REMOVE.*",         API_CLUSTER | API_STREAM,               "stream_remove_peer_response",       api_cluster_refuse},

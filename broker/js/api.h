@@ -108,6 +108,8 @@ void api_stream_list(struct api_call *c);
 void api_stream_info(struct api_call *c);
 void api_stream_delete(struct api_call *c);
 void api_stream_purge(struct api_call *c);
+void api_stream_snapshot(struct api_call *c);
+void api_stream_restore(struct api_call *c);
 void api_message_get(struct api_call *c);
 void api_message_delete(struct api_call *c);
 void api_consumer_create(struct api_call *c);

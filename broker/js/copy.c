@@ -46,6 +46,7 @@ static void copy_propose(struct js_stream *js, size_t source)
 static void copy_stream(struct js_stream *js)
 {
     size_t count = stream_source_count(js->stream);
+    if (js->stream->config.sealed) return;
     for (size_t i = 0; i < count && !js->copying && !js->copy_blocked; i++) {
         size_t at = js->copy_at++ % count;
         if (stream_source_info(js->stream, at).lag != 0) copy_propose(js, at);

@@ -576,7 +576,8 @@ struct engine *engine_new(const struct engine_options *o)
     env_timer_init(o->env, &e->expiry, clockwork_timer);
     struct list *lists[] = {&e->accounts,   &e->streams, &e->dirty_streams, &e->dirty_consumers,
                             &e->dirty_acks, &e->again,   &e->nodes,         &e->publish_pool,
-                            &e->reads,      &e->calls,   &e->asks,          &e->read_batches};
+                            &e->reads,      &e->calls,   &e->asks,          &e->read_batches,
+                            &e->snapshots,  &e->restores};
     for (size_t i = 0; i < ARRAY_COUNT(lists); i++)
         list_init(lists[i]);
     map_init(&e->pulls, env_random(o->env), NULL);
@@ -673,6 +674,8 @@ void engine_free(struct engine *e)
     env_timer_stop(&e->expiry);
     reads_free(e);
     engine_frames_free(e);
+    snapshot_free(e);
+    restore_free(e);
     api_free(e);
     LIST_FOREACH_SAFE (n, next, &e->streams) {
         stream_close(CONTAINER_OF(n, struct js_stream, node));

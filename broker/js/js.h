@@ -167,6 +167,7 @@ struct engine {
     struct list asks;  /* questions to peers in flight */
     uint64_t ask_last;
     struct list read_batches;
+    struct list snapshots, restores;
     uint64_t expiry_at_ns; /* what the timer stands for; 0: not started */
     bool expiring;
     uint64_t stuck;
@@ -236,6 +237,10 @@ void copy_wake(struct engine *e);
 void copy_tick(struct engine *e);
 /* Streams came, changed or went. */
 void copy_refresh(struct engine *e);
+
+/* ---- snapshot.c, restore.c: the engine stops ---- */
+void snapshot_free(struct engine *e);
+void restore_free(struct engine *e);
 
 /* ---- direct.c ---- */
 /* A message to $JS.API.DIRECT.GET. False: no such stream, or it doesn't allow it: no responders. */

@@ -33,6 +33,7 @@ static const struct apply_command {
     [COMMAND_EXPIRE]          = {"expire",          apply_clock_expire},
     [COMMAND_ACCOUNT_LIMITS]  = {"account limits",  apply_stream_account_limits},
     [COMMAND_COPY]            = {"copy",            apply_copy},
+    [COMMAND_RESTORE]         = {"restore",         apply_restore},
     /* clang-format on */
 };
 

@@ -66,7 +66,8 @@ struct stream_apply {
     struct transform *transform, *republish;
     struct source_apply *sources;
     size_t source_count;
-    bool removed; /* tell the watcher behind this command */
+    bool restoring; /* fills from a backup */
+    bool removed;   /* tell the watcher behind this command */
     struct list_node dirty;
 };
 
@@ -152,8 +153,16 @@ void apply_consumer_deliver(struct apply *a, struct reader fields);
 void apply_consumer_ack(struct apply *a, struct reader fields);
 void apply_clock_expire(struct apply *a, struct reader fields);
 void apply_copy(struct apply *a, struct reader fields);
+void apply_restore(struct apply *a, struct reader fields);
 
 /* ---- apply_stream.c ---- */
+/* May it be made? Else the result says why not. */
+int apply_stream_check(struct apply *a, struct text account, const struct stream_config *config);
+/* Takes the config. The watcher hears of it from the caller. */
+struct stream *
+apply_stream_make(struct state *state, struct text account, struct stream_config *config);
+/* Takes the config, and removes what it doesn't allow. */
+void apply_stream_change(struct stream *s, struct stream_config *config);
 /* Counts the account's bytes anew: when its limits came, and at start-up. */
 void apply_stream_recount(struct account *account);
 /* ---- apply_publish.c ---- */

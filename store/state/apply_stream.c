@@ -77,8 +77,8 @@ static uint32_t history_of(const struct stream_config *c)
     return c->max_msgs_per_subject > UINT32_MAX ? UINT32_MAX : (uint32_t)c->max_msgs_per_subject;
 }
 
-static struct stream *
-create(struct state *state, struct text account_name, struct stream_config *config)
+struct stream *
+apply_stream_make(struct state *state, struct text account_name, struct stream_config *config)
 {
     struct account *account = state_account(state, account_name);
     if (account == NULL) {
@@ -145,7 +145,9 @@ static void inherit(struct apply *a, struct text account, struct stream_config *
     if (origin != NULL && origin->config.allow_direct) c->mirror_direct = true;
 }
 
-static int check_new(struct apply *a, struct text account_name, const struct stream_config *config)
+int apply_stream_check(struct apply *a,
+                       struct text account_name,
+                       const struct stream_config *config)
 {
     const struct account *account = state_account(a->state, account_name);
     if (config->sealed)
@@ -178,8 +180,8 @@ void apply_stream_create(struct apply *a, struct reader fields)
             a->result.stream = s;
         else
             apply_refuse(a, JS_STREAM_NAME_EXISTS);
-    } else if (check_new(a, c.account, &config) == 0) {
-        s = create(a->state, c.account, &config);
+    } else if (apply_stream_check(a, c.account, &config) == 0) {
+        s = apply_stream_make(a->state, c.account, &config);
         a->stream = s->id;
         a->result.stream = s;
         a->result.created = true;
@@ -238,7 +240,7 @@ static void enforce_subjects(struct stream *s)
     free(crowded.subjects);
 }
 
-static void change(struct stream *s, struct stream_config *config)
+void apply_stream_change(struct stream *s, struct stream_config *config)
 {
     int64_t per_subject = s->config.max_msgs_per_subject;
     bool was_limits = s->config.retention == RETENTION_LIMITS;
@@ -287,7 +289,7 @@ void apply_stream_update(struct apply *a, struct reader fields)
         apply_refuse(a, JS_STREAM_NOT_FOUND);
     } else if (check_update(a, s, &config) == 0) {
         a->stream = s->id;
-        change(s, &config);
+        apply_stream_change(s, &config);
         a->result.stream = s;
         WATCH(a->state, stream_updated, s);
     }

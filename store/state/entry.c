@@ -9,6 +9,7 @@
  * list fresh, list again ack              stream, consumer, u8 kind, i64 delay, reason, list expire
  * stream, max account limits   account, 7 x i64, u8 max bytes required
  *   copy             stream, source, max
+ *   restore          u8 step, stream, account, text32 config, text32 records
  *
  * Texts are text16 (a u16 length in front) but where text32 is said. A list: count, bytes, then
  * that many varints: the first sequence, then distances of at least 1. */
@@ -195,6 +196,17 @@ void entry_put_copy(struct writer *w, const struct command_copy *c)
     writer_varint(w, c->stream);
     writer_varint(w, c->source);
     writer_varint(w, c->max);
+    finish(w, at);
+}
+
+void entry_put_restore(struct writer *w, const struct command_restore *c)
+{
+    size_t at = begin(w, COMMAND_RESTORE);
+    writer_u8(w, c->step);
+    writer_varint(w, c->stream);
+    writer_text16(w, c->account);
+    writer_text32(w, c->config);
+    writer_text32(w, c->records);
     finish(w, at);
 }
 
@@ -393,6 +405,17 @@ int entry_get_copy(struct reader r, struct command_copy *out)
     *out = (struct command_copy){.stream = get_u32(&r)};
     out->source = get_u32(&r);
     out->max = reader_varint(&r);
+    return finished(&r);
+}
+
+int entry_get_restore(struct reader r, struct command_restore *out)
+{
+    *out = (struct command_restore){.step = reader_u8(&r)};
+    out->stream = get_u32(&r);
+    out->account = reader_text16(&r);
+    out->config = reader_text32(&r);
+    out->records = reader_text32(&r);
+    if (out->step > RESTORE_FINISH) r.bad = true;
     return finished(&r);
 }
 

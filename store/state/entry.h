@@ -33,7 +33,8 @@ enum command_type {
                        so many */
     COMMAND_ACCOUNT_LIMITS, /* what the configuration grants an account: it decides outcomes, so it
                                is logged */
-    COMMAND_COPY, /* leader: a mirror or source takes its next messages, at most so many */
+    COMMAND_COPY,    /* leader: a mirror or source takes its next messages, at most so many */
+    COMMAND_RESTORE, /* a stream begins, fills or is complete */
     COMMAND_TYPES
 };
 
@@ -131,6 +132,14 @@ struct command_copy {
     uint32_t stream, source; /* index among the stream's sources; a mirror has one */
     uint64_t max;
 };
+enum restore_step { RESTORE_BEGIN, RESTORE_RECORDS, RESTORE_FINISH };
+struct command_restore {
+    uint8_t step;
+    uint32_t stream;     /* 0 to begin */
+    struct text account; /* to begin */
+    struct text config;  /* to begin and finish */
+    struct text records; /* whole ones (backup.h) */
+};
 
 /* -1: unlimited. */
 struct account_limits {
@@ -162,6 +171,7 @@ void entry_put_deliver(struct writer *w,
 void entry_put_ack(struct writer *w, const struct command_ack *c, const stream_seq *seqs);
 void entry_put_expire(struct writer *w, const struct command_expire *c);
 void entry_put_copy(struct writer *w, const struct command_copy *c);
+void entry_put_restore(struct writer *w, const struct command_restore *c);
 void entry_put_account_limits(struct writer *w, const struct command_account_limits *c);
 
 /* The limits alone, as the account's row keeps them. */
@@ -181,6 +191,7 @@ NODISCARD int entry_get_deliver(struct reader r, struct command_deliver *out);
 NODISCARD int entry_get_ack(struct reader r, struct command_ack *out);
 NODISCARD int entry_get_expire(struct reader r, struct command_expire *out);
 NODISCARD int entry_get_copy(struct reader r, struct command_copy *out);
+NODISCARD int entry_get_restore(struct reader r, struct command_restore *out);
 NODISCARD int entry_get_account_limits(struct reader r, struct command_account_limits *out);
 /* Next of an encoded ascending list; *last starts at 0. 0 at the end. */
 stream_seq entry_next_seq(struct reader *list, stream_seq *last);

@@ -4,13 +4,13 @@
  *   g                            u32 next account, next stream, next consumer; i64 now; u64 digest
  *   a u32 account                text16 name, 7 x i64 and u8 limits
  *   s u32 stream                 u32 account, i64 created, u64 age_from, u64 dedup head, text32
- * last msg id, text32 config, per source u32 origin, u64 seq, i64 active c u32 stream u32 consumer
- * i64 created; delivered and floor as u64 cseq, u64 sseq, i64 last; u64 num pending, u64 resume,
- * u64 list entries passed, u8 has list, pending, text32 config; pending: u32 count, each varint
- * distance of sseq, cseq, first_cseq, deliveries, i64 time, i64 delay l u32 stream u32 consumer u32
- * count, varint distances: last_per_subject, written once d u32 stream u64 chunk       dedup.c x
- * u32 stream i64 due u64 seq nothing: a message with a TTL o u64 node                   u64
- * incarnation, u64 number
+ * last msg id, text32 config, per source u32 origin, u64 seq, i64 active, u8 restoring c u32 stream
+ * u32 consumer i64 created; delivered and floor as u64 cseq, u64 sseq, i64 last; u64 num pending,
+ * u64 resume, u64 list entries passed, u8 has list, pending, text32 config; pending: u32 count,
+ * each varint distance of sseq, cseq, first_cseq, deliveries, i64 time, i64 delay l u32 stream u32
+ * consumer u32 count, varint distances: last_per_subject, written once d u32 stream u64 chunk
+ * dedup.c x u32 stream i64 due u64 seq nothing: a message with a TTL o u64 node u64 incarnation,
+ * u64 number
  *
  * Configs are the canonical JSON that commands carry: one format to read. */
 #include "store/state/rows.h"
@@ -211,6 +211,7 @@ static void save_stream(struct save *v, struct stream *s)
         writer_u64(w, apply->sources[i].seq);
         writer_i64(w, apply->sources[i].active_ns);
     }
+    writer_u8(w, apply->restoring);
     put(v, k);
 }
 
@@ -246,16 +247,9 @@ static void save_list(struct save *v, struct consumer *c)
     c->list_saved = true;
 }
 
-static void save_consumer(struct save *v, struct consumer *c)
+void rows_put_consumer(struct writer *w, const struct consumer *c)
 {
     struct json_out j;
-    save_list(v, c);
-    if (c->list_saved && c->last_count == 0) {
-        struct key list = key_consumer('l', c);
-        store_del(v->state->store, key_text(&list));
-        c->list_saved = false;
-    }
-    struct writer *w = begin(v);
     writer_i64(w, c->created_ns);
     writer_u64(w, c->delivered.cseq);
     writer_u64(w, c->delivered.sseq);
@@ -272,6 +266,17 @@ static void save_consumer(struct save *v, struct consumer *c)
     json_out_init(&j, w, false);
     consumer_config_encode(&c->config, &j, NULL);
     close_text32(w, at);
+}
+
+static void save_consumer(struct save *v, struct consumer *c)
+{
+    save_list(v, c);
+    if (c->list_saved && c->last_count == 0) {
+        struct key list = key_consumer('l', c);
+        store_del(v->state->store, key_text(&list));
+        c->list_saved = false;
+    }
+    rows_put_consumer(begin(v), c);
     put(v, key_consumer('c', c));
 }
 

@@ -12,3 +12,7 @@ NODISCARD int rows_load(struct state *s);
 /* The object is about to go: its rows must too. */
 void rows_drop_stream(struct stream *s);
 void rows_drop_consumer(struct consumer *c);
+/* A consumer's row behind its format byte; and one read and linked into the stream under that id
+ * (0 in a row: never). E_CORRUPT: nothing was made. */
+void rows_put_consumer(struct writer *w, const struct consumer *c);
+NODISCARD int rows_get_consumer(struct stream *s, struct reader *r, uint32_t id);

@@ -108,6 +108,7 @@ static int load_stream(struct state *s, struct text key, struct reader *r)
         source->seq = reader_u64(r);
         source->active_ns = reader_i64(r);
     }
+    stream->apply->restoring = reader_left(r) > 0 && reader_u8(r) == 1;
     state_link_stream(s, stream);
     return 0;
 }
@@ -170,14 +171,12 @@ static void load_numbers(struct consumer *c, struct reader *r)
 
 /* The config stands behind the rest, but the consumer is made of it: the numbers are read into one
  * that isn't linked yet. */
-static int load_consumer(struct state *s, struct text key, struct reader *r)
+int rows_get_consumer(struct stream *stream, struct reader *r, uint32_t id)
 {
-    struct stream *stream = stream_of(s, key);
     struct consumer_config none = {0};
-    if (stream == NULL) return E_CORRUPT;
     int64_t created_ns = reader_i64(r);
     struct consumer *c = consumer_new(stream, &none, created_ns);
-    c->id = (uint32_t)key_number(key, 5, 4);
+    c->id = id;
     load_numbers(c, r);
     load_pending(c, r);
     struct text json = reader_text32(r);
@@ -187,8 +186,16 @@ static int load_consumer(struct state *s, struct text key, struct reader *r)
         consumer_free(c);
         return E_CORRUPT;
     }
-    state_link_consumer(s, c);
+    state_link_consumer(stream->state, c);
     return 0;
+}
+
+static int load_consumer(struct state *s, struct text key, struct reader *r)
+{
+    struct stream *stream = stream_of(s, key);
+    (void)s;
+    return stream == NULL ? E_CORRUPT
+                          : rows_get_consumer(stream, r, (uint32_t)key_number(key, 5, 4));
 }
 
 static int load_list(struct state *s, struct text key, struct reader *r)
