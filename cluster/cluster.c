@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "cluster/cluster_impl.h"
+#include "cluster/gossip.h"
 #include "cluster/greeter.h"
 #include "cluster/peer.h"
 #include "cluster/routes.h"
@@ -77,21 +78,28 @@ static void on_info(struct cluster *c, struct peer *p, struct slice body)
 static void cluster_frame(struct link *l, const struct frame *f)
 {
     struct cluster *c = l->cluster;
+    struct peer *p = l->peer;
+    bool interest = f->type == FRAME_INTEREST && f->lane == CLUSTER_CONTROL;
     if (l->state == LINK_GREETING) {
         greeter_frame(l, f);
-    } else if (f->type == FRAME_HELLO) {
+        return;
+    }
+    if (f->type == FRAME_HELLO) {
         on_bye(l, f);
     } else if (f->type == FRAME_INFO) {
         on_info(c, l->peer, f->body);
+    } else if (f->type == FRAME_MEMBERS) {
+        gossip_frame(l->peer, f->body);
     } else if (f->type < FRAME_TYPES && c->handlers[f->type].frame != NULL) {
         enum cluster_lane lane = (enum cluster_lane)f->lane;
         c->handlers[f->type].frame(c->handlers[f->type].ctx, &l->peer->pub, lane, f->body);
     } /* others are a later version's, sent before it knew ours */
+    if (interest) peer_applied(p);
 }
 
 static bool cluster_ready(const struct link *l)
 {
-    return l->state == LINK_GREETING || l->peer->pub.up;
+    return l->state == LINK_GREETING || (l->peer->pub.up && !l->holding);
 }
 
 static void cluster_failed(struct link *l, int rc)
@@ -169,6 +177,7 @@ struct hello cluster_hello(const struct cluster *c)
         .user = text_of(c->o.user),
         .password = text_of(c->o.password),
         .client_urls = text_of(c->o.client_urls),
+        .listen = text_of(c->listen),
     };
 }
 
@@ -217,6 +226,7 @@ static void cluster_copy_options(struct cluster *c, const struct cluster_options
     c->o.password = check_strdup(o->password == NULL ? "" : o->password);
     c->o.client_urls = check_strdup(o->client_urls == NULL ? "" : o->client_urls);
     c->o.routes = NULL;
+    c->o.advertise = NULL;
 }
 
 int cluster_open(const struct cluster_options *o, struct cluster **out)
@@ -240,6 +250,7 @@ int cluster_open(const struct cluster_options *o, struct cluster **out)
     env_timer_init(o->env, &c->sweep, cluster_sweep);
     env_timer_start(&c->sweep, CLUSTER_SWEEP_NS);
     c->swept = env_mono(o->env);
+    gossip_listen(c, o->host, o->advertise);
     routes_open(c, o->routes, o->route_count);
     *out = c;
     return 0;

@@ -22,6 +22,7 @@ enum frame_type {
     FRAME_RELAY,     /* cluster/relay.c: a message with a list of targets */
     FRAME_ENGINE,    /* broker/js: waiting pull requests and their ends */
     FRAME_INFO,      /* client URLs, lame duck */
+    FRAME_MEMBERS,   /* cluster/gossip.c: other nodes and where they listen */
     FRAME_TYPES
 };
 enum cluster_lane { CLUSTER_CONTROL, CLUSTER_STREAM, CLUSTER_DATA }; /* as transport_lane */
@@ -44,6 +45,7 @@ struct cluster_options {
     uint64_t incarnation, boots;
     const char *host; /* listen; port 0: any */
     int port;
+    const char *advertise; /* host:port that others are told to dial; NULL: where we listen */
     const struct cluster_route *routes;
     size_t route_count;
     const char *user, *password; /* NULL: none */

@@ -10,11 +10,14 @@
 
 struct bootstrap;
 struct relay_message;
+struct interest;
 struct cluster {
     struct cluster_options o; /* texts are this struct's own */
     struct list links, peers, dials, watchers;
     struct route *routes;
-    size_t route_count;
+    size_t route_count; /* configured; learned ones follow in the same array (routes.c) */
+    size_t route_total;
+    char listen[300]; /* told in greetings */
     struct sock_listener *listener;
     int port;
     struct {
@@ -29,7 +32,8 @@ struct cluster {
     struct bootstrap *bootstrap;
     void (*relay)(void *ctx, node_id from, const struct relay_message *m);
     void *relay_ctx;
-    struct env_defer turn; /* flushes, drops, resumes; the last one frees */
+    struct interest *interest; /* its changes go before a relayed message */
+    struct env_defer turn;     /* flushes, drops, resumes; the last one frees */
     struct env_timer sweep;
     struct mono swept;
     struct mono refused[HELLO_REASONS]; /* a line was logged */

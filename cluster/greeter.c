@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "cluster/cluster_impl.h"
+#include "cluster/gossip.h"
 #include "cluster/peer.h"
 #include "cluster/routes.h"
 #include "store/base/err.h"
@@ -168,10 +169,12 @@ static void greeter_judge(struct link *l, const struct hello *h)
     }
     if (v.replace) peer_drop(p, REASON_REPLACED, true);
     p = peer_greet(c, p, h);
-    if (p == NULL)
+    if (p == NULL) {
         greeter_refuse(l, REASON_NONE);
-    else
-        greeter_control(l, p);
+        return;
+    }
+    gossip_greeted(p, l->remote, h->listen);
+    greeter_control(l, p);
 }
 
 /* ---- frames ---- */

@@ -2,7 +2,7 @@
  *
  *   u32 magic | u16 version | u8 kind | u8 reason or link | then, by kind:
  *   greet:  u64 session, id, incarnation, boots | u32 feature | cluster, name, user, password,
- * client_urls, target, each u16 bytes and text accept: u64 session
+ * client_urls, target, listen, each u16 bytes and text accept: u64 session
  *
  * What follows in a longer body is ignored: later versions may say more. */
 #include "cluster/handshake.h"
@@ -14,6 +14,7 @@
 #define HANDSHAKE_VERSION 1
 #define HANDSHAKE_NAME_BYTES 255 /* as cluster_peer's arrays, less the 0 */
 #define HANDSHAKE_URLS_BYTES 1023
+#define HANDSHAKE_LISTEN_BYTES 270
 
 const char *handshake_reason_text(enum hello_reason r)
 {
@@ -33,8 +34,8 @@ static void greet_encode(struct writer *w, const struct hello *h)
     writer_u64(w, h->incarnation);
     writer_u64(w, h->boots);
     writer_u32(w, h->feature);
-    const struct text texts[] = {h->cluster,  h->name,        h->user,
-                                 h->password, h->client_urls, h->target};
+    const struct text texts[] = {h->cluster,     h->name,   h->user,  h->password,
+                                 h->client_urls, h->target, h->listen};
     for (const struct text *t = texts; t < ARRAY_END(texts); t++)
         writer_text16(w, *t);
 }
@@ -71,6 +72,8 @@ static int greet_decode(struct reader *r, struct hello *out)
             return E_MALFORMED;
         *rows[i].text = t;
     }
+    out->listen = reader_text16(r);
+    if (out->listen.bytes > HANDSHAKE_LISTEN_BYTES) return E_MALFORMED;
     if (out->id == 0 || out->name.bytes == 0 || out->link > HELLO_DATA) return E_MALFORMED;
     return r->bad ? E_MALFORMED : 0;
 }

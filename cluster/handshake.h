@@ -58,6 +58,7 @@ struct hello {
     uint32_t feature;
     struct text cluster, name, user, password, client_urls;
     struct text target; /* whom a data link is for; empty: whoever answers */
+    struct text listen; /* host:port to dial; without host: where the greeting came from */
 };
 
 void handshake_encode(struct writer *w, const struct hello *h);

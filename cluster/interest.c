@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "cluster/cluster_impl.h"
 #include "store/base/limits.h"
 #include "store/base/writer.h"
 
@@ -48,6 +49,11 @@ static void interest_turn(struct env_defer *d)
 {
     struct interest *i = CONTAINER_OF(d, struct interest, turn);
     if (rows_any(i)) rows_send(i, 0);
+}
+
+void interest_flush(struct interest *i)
+{
+    if (i != NULL && i->to == 0 && rows_any(i)) rows_send(i, 0);
 }
 
 void interest_tell(struct interest *i, const struct interest_row *row)
@@ -108,6 +114,7 @@ struct interest *interest_new(const struct interest_options *o)
     rows_begin(i, false);
     cluster_on(o->cluster, FRAME_INTEREST, interest_frame, i);
     cluster_watch(o->cluster, &i->watcher);
+    o->cluster->interest = i;
     struct cluster_peer *p = NULL;
     while ((p = cluster_peer_next(o->cluster, p)) != NULL) {
         if (p->up) interest_up(&i->watcher, p);
@@ -119,6 +126,7 @@ void interest_free(struct interest *i)
 {
     if (i == NULL) return;
     cluster_on(i->o.cluster, FRAME_INTEREST, NULL, NULL);
+    i->o.cluster->interest = NULL;
     cluster_unwatch(&i->watcher);
     list_remove(&i->turn.node);
     writer_free(&i->rows);

@@ -28,3 +28,5 @@ void interest_free(struct interest *i);
 /* Outside of `each`: a change, for all peers, at the end of the turn. Rows that don't fit a frame
  * are left out. */
 void interest_tell(struct interest *i, const struct interest_row *row);
+/* Changes of this turn go now: a message that follows may be answered to an inbox among them. */
+void interest_flush(struct interest *i);

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "cluster/peer.h"
 #include "store/base/err.h"
 #include "store/base/limits.h"
 
@@ -58,6 +59,16 @@ static void link_frame(struct link *l, const struct frame *f)
     }
 }
 
+/* The frame that was held goes first; it may have to wait again. */
+static void link_unhold(struct link *l)
+{
+    struct frame f = {.type = l->held_type, .lane = CLUSTER_DATA, .body = l->held};
+    l->holding = false;
+    l->held = (struct slice){0};
+    l->ops->frame(l, &f);
+    slice_release(&f.body);
+}
+
 static void link_pump(struct link *l)
 {
     while (l->state != LINK_CLOSED && l->ops->ready(l)) {
@@ -91,6 +102,9 @@ static void link_data(struct sock *s, size_t bytes)
 
 void link_resume(struct link *l)
 {
+    bool due = l->holding && l->held_after <= l->peer->interest_applied;
+    if (l->state != LINK_CLOSED && due) link_unhold(l);
+    if (l->holding) return;
     link_pump(l);
     if (l->state == LINK_CLOSED) return;
     l->heard = env_mono(l->env);
@@ -160,6 +174,7 @@ static void link_over(struct sock *s, int rc, bool reset)
     if (was != LINK_CLOSED) l->ops->gone(l, was, rc == 0 || reset);
     lanes_close(&l->lanes);
     frame_reader_close(&l->reader);
+    slice_release(&l->held);
     if (l->piecing) writer_free(&l->pieces);
     list_remove(&l->node);
     l->ops->freed(l->cluster);

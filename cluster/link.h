@@ -53,6 +53,11 @@ struct link {
     bool piecing;
     uint8_t pieces_type;
     char remote[64]; /* for log lines */
+    /* A frame that waits for the control link, and with it what is behind it (peer_hold). */
+    bool holding;
+    uint8_t held_type;
+    struct slice held;
+    uint64_t held_after;
 };
 
 /* Takes over the socket; bytes may arrive from now on. */

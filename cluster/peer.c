@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "cluster/cluster_impl.h"
+#include "cluster/gossip.h"
 #include "cluster/routes.h"
 #include "store/base/limits.h"
 #include "store/base/logger.h"
@@ -93,9 +94,11 @@ bool peer_offer(struct peer *p, struct link *l)
 static void peer_up(struct peer *p)
 {
     p->pub.up = p->was_up = p->resume = true;
+    p->interest_sent = p->interest_applied = 0;
     p->dead_told = false;
     LOG(INF, "Cluster link to %s (%s) is up", p->pub.name, p->links[HELLO_CONTROL]->remote);
     cluster_turn(p->cluster);
+    gossip_up(p);
     cluster_notify(p, true, false);
 }
 
@@ -173,9 +176,30 @@ void peer_send(struct peer *p,
         cluster_turn(p->cluster);
         return;
     }
+    p->interest_sent += type == FRAME_INTEREST && lane == CLUSTER_CONTROL;
     link_send(l, lane, type, parts, count);
     if (lane == CLUSTER_CONTROL) return;
     l->dirty = true;
+    cluster_turn(p->cluster);
+}
+
+void peer_hold(struct peer *p, enum frame_type type, struct slice body, uint64_t after_interest)
+{
+    struct link *l = p->links[HELLO_DATA];
+    CHECK(l != NULL);
+    CHECK(!l->holding);
+    l->holding = true;
+    l->held_type = (uint8_t)type;
+    l->held = slice_ref(body);
+    l->held_after = after_interest;
+}
+
+void peer_applied(struct peer *p)
+{
+    p->interest_applied++;
+    const struct link *l = p->links[HELLO_DATA];
+    if (l == NULL || !l->holding || l->held_after > p->interest_applied) return;
+    p->resume = true;
     cluster_turn(p->cluster);
 }
 

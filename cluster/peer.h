@@ -24,8 +24,11 @@ struct peer {
     struct cluster *cluster;
     uint64_t incarnation, boots, session;
     struct link *links[2]; /* enum hello_link; open ones */
-    struct mono since;     /* the control link was opened */
-    struct mono gone;      /* it was last up */
+    char address[300];     /* host:port it can be dialled at; empty: not known */
+    /* Of this session: frames of interest sent to it, and those of its own that were applied. */
+    uint64_t interest_sent, interest_applied;
+    struct mono since; /* the control link was opened */
+    struct mono gone;  /* it was last up */
     bool was_up, dead_told;
     bool resume;               /* its links hold frames back until the end of the turn */
     enum hello_reason failing; /* to be dropped at the end of the turn */
@@ -47,6 +50,11 @@ void peer_drop(struct peer *p, enum hello_reason reason, bool dead);
 /* A dial was refused by the peer's kernel: nobody listens there any more. */
 void peer_refused(struct peer *p);
 void peer_set_urls(struct peer *p, struct text urls);
+/* From inside a frame handler: this frame of the data link is handed on again, and what is behind
+ * it read, once peer_applied made it so far. The body is kept by reference. */
+void peer_hold(struct peer *p, enum frame_type type, struct slice body, uint64_t after_interest);
+/* One more frame of the peer's interest was applied. */
+void peer_applied(struct peer *p);
 void peer_send(struct peer *p,
                enum cluster_lane lane,
                enum frame_type type,

@@ -1,20 +1,30 @@
-/* relay.c - body of a FRAME_RELAY: u8 plain | u8 queues | u32 header bytes | account, subject,
- * reply, deliver and the queues' names, each u16 bytes and text | header | body. */
+/* relay.c - body of a FRAME_RELAY: u8 plain | u8 queues | u32 header bytes | u64 interest |
+ * account, subject, reply, deliver and the queues' names, each u16 bytes and text | header | body.
+ *
+ * Interest travels on the control link, messages on the data link, and a request must not be
+ * answered before its inbox is known: `interest` counts the frames of interest that its sender had
+ * sent, and the data link waits until those were applied. */
 #include "cluster/relay.h"
 
 #include "cluster/cluster_impl.h"
+#include "cluster/interest.h"
+#include "cluster/peer.h"
 #include "store/base/err.h"
 #include "store/base/limits.h"
 #include "store/base/writer.h"
 
-static struct slice
-relay_head(const struct relay_message *m, bool plain, const struct text *queues, size_t count)
+static struct slice relay_head(const struct relay_message *m,
+                               uint64_t after,
+                               bool plain,
+                               const struct text *queues,
+                               size_t count)
 {
     struct writer w;
     writer_init(&w, 256);
     writer_u8(&w, plain);
     writer_u8(&w, (uint8_t)count);
     writer_u32(&w, (uint32_t)m->header.bytes);
+    writer_u64(&w, after);
     writer_text16(&w, m->account);
     writer_text16(&w, m->subject);
     writer_text16(&w, m->reply);
@@ -36,11 +46,14 @@ static struct slice relay_part(const struct relay_message *m, struct text t)
 void relay_send(struct cluster *c, node_id peer, const struct relay_message *m)
 {
     size_t at = 0;
+    interest_flush(c->interest);
+    const struct peer *p = peer_by_id(c, peer);
+    uint64_t after = p == NULL ? 0 : p->interest_sent;
     do {
         size_t count = m->queue_count - at;
         if (count > RELAY_QUEUES_MAX) count = RELAY_QUEUES_MAX;
         struct slice parts[] = {
-            relay_head(m, m->plain && at == 0, m->queues + at, count),
+            relay_head(m, after, m->plain && at == 0, m->queues + at, count),
             relay_part(m, m->header),
             relay_part(m, m->body),
         };
@@ -56,6 +69,7 @@ int relay_decode(struct slice body, struct text *queues, struct relay_message *o
     out->plain = reader_u8(&r) != 0;
     out->queue_count = reader_u8(&r);
     uint32_t header_bytes = reader_u32(&r);
+    out->after_interest = reader_u64(&r);
     out->account = reader_text16(&r);
     out->subject = reader_text16(&r);
     out->reply = reader_text16(&r);
@@ -80,8 +94,12 @@ relay_frame(void *ctx, struct cluster_peer *from, enum cluster_lane lane, struct
     struct cluster *c = ctx;
     struct text queues[RELAY_QUEUES_MAX];
     struct relay_message m;
-    (void)lane;
-    if (relay_decode(body, queues, &m) == 0) c->relay(c->relay_ctx, from->id, &m);
+    struct peer *p = CONTAINER_OF(from, struct peer, pub);
+    if (lane != CLUSTER_DATA || relay_decode(body, queues, &m) != 0) return;
+    if (m.after_interest > p->interest_applied)
+        peer_hold(p, FRAME_RELAY, body, m.after_interest);
+    else
+        c->relay(c->relay_ctx, from->id, &m);
 }
 
 void relay_on(struct cluster *c,

@@ -13,6 +13,7 @@ struct relay_message {
     struct text header, body; /* header: the whole block; empty: none */
     struct slice owner;       /* what header and body lie in; empty: they are copied when sent */
     bool plain;               /* plain subscriptions get it */
+    uint64_t after_interest;  /* decoded: frames of interest that the sender had sent before */
     const struct text *queues;
     size_t queue_count; /* one member of each of these groups gets it */
 };

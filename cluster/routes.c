@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cluster/cluster_impl.h"
 #include "cluster/greeter.h"
@@ -15,7 +16,10 @@
 #define ROUTES_WAIT_NS_MAX (1 * NS_PER_S)
 #define ROUTES_POLITE_NS (30 * NS_PER_MS) /* the higher name waits, so that few dials cross */
 #define ROUTES_LOG_EVERY 32               /* failed attempts: about twice a minute */
-#define ROUTES_SLOW_ATTEMPTS 5            /* where the wait has grown to its maximum */
+#define ROUTES_STALE_ATTEMPTS 64          /* of a learned route: about a minute */
+#define ROUTES_STALE_NS (10 * NS_PER_S)
+#define ROUTES_LEARNED_NS (100 * NS_PER_MS) /* configured routes go first */
+#define ROUTES_SLOW_ATTEMPTS 5              /* where the wait has grown to its maximum */
 
 struct dial {
     struct list_node node;   /* in cluster->dials */
@@ -72,6 +76,8 @@ static void route_wait(struct route *r)
     for (unsigned i = 1; i < r->attempts && wait_ns < ROUTES_WAIT_NS_MAX; i++)
         wait_ns *= 2;
     if (wait_ns > ROUTES_WAIT_NS_MAX) wait_ns = ROUTES_WAIT_NS_MAX;
+    /* Nobody vouches for it any more: it may have moved, and then its name is learned anew. */
+    if (r->name[0] != 0 && r->attempts > ROUTES_STALE_ATTEMPTS) wait_ns = ROUTES_STALE_NS;
     uint64_t jitter_ns = env_random(r->cluster->o.env) % (wait_ns / 2);
     env_timer_start(&r->timer, wait_ns * 3 / 4 + jitter_ns);
 }
@@ -81,6 +87,7 @@ static void route_dial(struct route *r, struct peer *data);
 static void route_due(struct env_timer *t)
 {
     struct route *r = CONTAINER_OF(t, struct route, timer);
+    if (r->peer == NULL && r->name[0] != 0) r->peer = peer_by_name(r->cluster, text_of(r->name));
     if (!route_rests(r)) route_dial(r, NULL);
 }
 
@@ -141,8 +148,8 @@ static void route_dial(struct route *r, struct peer *data)
 
 void routes_open(struct cluster *c, const struct cluster_route *routes, size_t count)
 {
-    c->routes = check_alloc((count + 1) * sizeof *c->routes);
-    c->route_count = count;
+    c->routes = check_alloc((count + PEER_COUNT_MAX) * sizeof *c->routes);
+    c->route_count = c->route_total = count;
     for (size_t i = 0; i < count; i++) {
         struct route *r = &c->routes[i];
         r->cluster = c;
@@ -153,9 +160,49 @@ void routes_open(struct cluster *c, const struct cluster_route *routes, size_t c
     }
 }
 
+static struct route *route_of_name(struct cluster *c, const char *name)
+{
+    for (size_t i = c->route_count; i < c->route_total; i++) {
+        if (strcmp(c->routes[i].name, name) == 0) return &c->routes[i];
+    }
+    return NULL;
+}
+
+static bool route_configured(const struct cluster *c, const char *host, int port)
+{
+    for (size_t i = 0; i < c->route_count; i++) {
+        if (c->routes[i].port == port && strcmp(c->routes[i].host, host) == 0) return true;
+    }
+    return false;
+}
+
+void routes_learn(struct cluster *c, const char *name, const char *host, int port)
+{
+    const struct peer *p = peer_by_name(c, text_of(name));
+    bool linked = p != NULL && p->links[HELLO_CONTROL] != NULL;
+    if (linked || route_configured(c, host, port)) return;
+    struct route *r = route_of_name(c, name);
+    if (r == NULL) {
+        if (c->route_total == c->route_count + PEER_COUNT_MAX) return;
+        r = &c->routes[c->route_total++];
+        r->cluster = c;
+        snprintf(r->name, sizeof r->name, "%s", name);
+        env_timer_init(c->o.env, &r->timer, route_due);
+    } else if (r->port == port && strcmp(r->host, host) == 0 && r->attempts == 0) {
+        return; /* it rests, or is on its way */
+    }
+    r->port = port;
+    r->attempts = 0;
+    snprintf(r->host, sizeof r->host, "%s", host);
+    LOG(DBG, "Route to %s learned: %s:%d", name, host, port);
+    bool lower = strcmp(c->o.node_name, name) < 0;
+    if (!route_rests(r))
+        env_timer_start(&r->timer, ROUTES_LEARNED_NS + (lower ? 0 : ROUTES_POLITE_NS));
+}
+
 void routes_close(struct cluster *c)
 {
-    for (size_t i = 0; i < c->route_count; i++)
+    for (size_t i = 0; i < c->route_total; i++)
         env_timer_stop(&c->routes[i].timer);
 }
 
@@ -192,7 +239,7 @@ void routes_failed(struct route *r, enum hello_reason reason)
 void routes_kick(struct peer *p)
 {
     struct cluster *c = p->cluster;
-    for (size_t i = 0; i < c->route_count; i++) {
+    for (size_t i = 0; i < c->route_total; i++) {
         struct route *r = &c->routes[i];
         if (r->peer != p || route_rests(r)) continue;
         r->attempts = 0;

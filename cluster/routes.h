@@ -1,6 +1,6 @@
-/* routes.h - whom to dial: the configured list. Each route is dialled until it is known who answers
- * there (names resolve late in Kubernetes; one of them is this node itself), and again whenever
- * that peer has no links. Thread: loop. */
+/* routes.h - whom to dial: the configured list, which are seeds, and the nodes that those know.
+ * Each route is dialled until it is known who answers there (names resolve late in Kubernetes; one
+ * of them is this node itself), and again whenever that peer has no links. Thread: loop. */
 #pragma once
 
 #include "cluster/cluster.h"
@@ -11,6 +11,7 @@ struct peer;
 struct link;
 struct route {
     struct cluster *cluster;
+    char name[256]; /* learned: who is said to be there; empty: configured */
     char host[256];
     int port;
     struct env_timer timer;
@@ -22,6 +23,9 @@ struct route {
 };
 
 void routes_open(struct cluster *c, const struct cluster_route *routes, size_t count);
+/* Another node says that this one listens there (gossip.h). It is dialled until it has links, as a
+ * configured route is, but doesn't count as one. Harmless when it is known. */
+void routes_learn(struct cluster *c, const char *name, const char *host, int port);
 void routes_close(struct cluster *c);
 /* Dials under way end without effect. */
 void routes_orphan(struct cluster *c);

@@ -226,6 +226,7 @@ static void apply_cluster(const struct conf *c, struct conf_applied *a, struct n
     o->broker.cluster_name = o->cluster_name;
     o->cluster_host = k->listen.host == NULL ? c->listen.host : k->listen.host;
     o->cluster_port = port_or_any(k->listen.port);
+    o->cluster_advertise = k->listen.advertise;
     o->cluster_user = k->authorization.user;
     o->cluster_password = k->authorization.password;
     a->routes = check_alloc(k->route_count * sizeof *a->routes);

@@ -303,6 +303,7 @@ static int open_cluster(struct node *n, uint64_t incarnation, uint64_t boots)
         .boots = boots,
         .host = n->o.cluster_host,
         .port = n->o.cluster_port,
+        .advertise = n->o.cluster_advertise,
         .routes = n->o.routes,
         .route_count = n->o.route_count,
         .user = n->o.cluster_user,

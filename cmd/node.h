@@ -26,6 +26,7 @@ struct node_options {
     bool clustered;
     const char *cluster_name, *cluster_host;
     int cluster_port;
+    const char *cluster_advertise; /* host:port; NULL: where we listen */
     const char *cluster_user, *cluster_password;
     const struct cluster_route *routes;
     size_t route_count;

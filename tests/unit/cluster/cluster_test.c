@@ -36,6 +36,30 @@ static void a_pair_comes_up_whoever_dials(void **state)
     }
 }
 
+static bool mesh(struct world *w)
+{
+    for (int i = 0; i < NODES; i++) {
+        if (world_ups(&w->m[i]) != NODES - 1) return false;
+    }
+    return true;
+}
+
+static void one_seed_makes_a_full_mesh(void **state)
+{
+    struct world *w = *state;
+    for (int i = 0; i < NODES; i++) {
+        struct start s = world_plain[i];
+        s.routes = i == 0 ? 0 : 1;
+        world_start(w, i, &s);
+    }
+    REACH(w, mesh);
+    assert_int_equal(cluster_expected(w->m[1].c), 1); /* what is learned counts nowhere */
+    world_stop(w, 0);                                 /* the mesh needs the seed no more */
+    world_run(w, world_never, 300 * NS_PER_MS);
+    assert_int_equal(world_ups(&w->m[1]), 1);
+    assert_int_equal(world_ups(&w->m[2]), 1);
+}
+
 static void client_urls_are_told_to_peers(void **state)
 {
     struct world *w = *state;
@@ -208,6 +232,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WORLD_TEST(three_nodes_find_each_other_and_ignore_themselves),
         WORLD_TEST(a_pair_comes_up_whoever_dials),
+        WORLD_TEST(one_seed_makes_a_full_mesh),
         WORLD_TEST(client_urls_are_told_to_peers),
         WORLD_TEST(lanes_arrive_in_order_and_whole),
         WORLD_TEST(a_full_lane_drops_the_links_instead_of_growing),

@@ -5,6 +5,7 @@
 
 #include "cluster/interest.h"
 #include "cluster/relay.h"
+#include "store/base/writer.h"
 
 /* ---- interest, relay ---- */
 
@@ -118,11 +119,83 @@ static void a_message_arrives_with_its_targets(void **state)
     assert_string_equal(w->m[1].message, "11 $G a.b     0 1 q64");
 }
 
+/* A relayed message, written by hand: it names more interest than was told. */
+static void send_early(struct world *w, uint64_t after_interest, const char *subject)
+{
+    struct writer b;
+    writer_init(&b, 64);
+    writer_u8(&b, 1);
+    writer_u8(&b, 0);
+    writer_u32(&b, 0);
+    writer_u64(&b, after_interest);
+    const struct text texts[] = {TEXT("$G"), text_of(subject), TEXT(""), TEXT("")};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
+        writer_text16(&b, texts[i]);
+    struct slice body = writer_take(&b);
+    cluster_send(w->m[0].c, 12, CLUSTER_DATA, FRAME_RELAY, &body, 1);
+}
+static void tell_nothing(void *ctx, struct interest *i)
+{
+    (void)ctx;
+    (void)i;
+}
+
+static void a_message_waits_for_the_interest_that_it_depends_on(void **state)
+{
+    struct world *w = *state;
+    world_start_pair(w, 2, 1);
+    relay_on(w->m[1].c, on_message, &w->m[1]);
+    const struct interest_options o = {.env = w->env,
+                                       .cluster = w->m[0].c,
+                                       .each = tell_nothing,
+                                       .row = on_row,
+                                       .forget = on_forget,
+                                       .ctx = &w->m[0]};
+    w->m[0].interest = interest_new(&o); /* the peer is up: frame 1 */
+    send_early(w, 2, "early");
+    send_early(w, 1, "behind");
+    send_early(w, 0, "last");
+    world_run(w, world_never, 100 * NS_PER_MS);
+    assert_int_equal(w->m[1].messages, 0);
+    const struct interest_row row = {TEXT("$G"), TEXT("_INBOX.1"), TEXT(""), 1};
+    interest_tell(w->m[0].interest, &row);
+    REACH(w, three_messages);
+    assert_non_null(strstr(w->m[1].message, " last "));
+}
+
+static uint64_t seen_after;
+static void on_after(void *ctx, node_id from, const struct relay_message *m)
+{
+    (void)from;
+    seen_after = m->after_interest;
+    ((struct member *)ctx)->messages += 3;
+}
+
+static void a_message_names_the_interest_of_its_own_turn(void **state)
+{
+    struct world *w = *state;
+    world_start_pair(w, 2, 1);
+    relay_on(w->m[1].c, on_after, &w->m[1]);
+    listen_interest(w, 0);
+    const struct interest_row row = {TEXT("$G"), TEXT("_INBOX.1"), TEXT(""), 1};
+    const struct relay_message m = {.account = TEXT("$G"), .subject = TEXT("a"), .plain = true};
+    relay_send(w->m[0].c, 12, &m);
+    REACH(w, three_messages);
+    uint64_t before = seen_after;
+    w->m[1].messages = 0;
+    interest_tell(w->m[0].interest, &row);
+    relay_send(w->m[0].c, 12, &m);
+    REACH(w, three_messages);
+    assert_int_equal(seen_after, before + 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         WORLD_TEST(a_peer_that_comes_up_gets_all_interest_then_changes),
         WORLD_TEST(a_message_arrives_with_its_targets),
+        WORLD_TEST(a_message_waits_for_the_interest_that_it_depends_on),
+        WORLD_TEST(a_message_names_the_interest_of_its_own_turn),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
