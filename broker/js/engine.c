@@ -674,7 +674,7 @@ void engine_free(struct engine *e)
     env_timer_stop(&e->expiry);
     reads_free(e);
     engine_frames_free(e);
-    snapshot_free(e);
+    snapshot_send_free(e);
     restore_free(e);
     api_free(e);
     LIST_FOREACH_SAFE (n, next, &e->streams) {

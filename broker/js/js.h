@@ -238,8 +238,8 @@ void copy_tick(struct engine *e);
 /* Streams came, changed or went. */
 void copy_refresh(struct engine *e);
 
-/* ---- snapshot.c, restore.c: the engine stops ---- */
-void snapshot_free(struct engine *e);
+/* ---- snapshot_send.c, restore.c: the engine stops ---- */
+void snapshot_send_free(struct engine *e);
 void restore_free(struct engine *e);
 
 /* ---- direct.c ---- */

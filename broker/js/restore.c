@@ -14,8 +14,8 @@
 #include "store/state/backup.h"
 
 #define SILENT_NS (5 * NS_PER_S)
-#define PENDING_BYTES_MAX (LIMIT_PAYLOAD_BYTES + MIB(2)) /* one record not complete, and a chunk   \
-                                                          */
+/* One record that isn't complete, and a chunk. */
+#define PENDING_BYTES_MAX (LIMIT_PAYLOAD_BYTES + MIB(2))
 #define RESTORE_ID_CHARS 8
 
 struct restore {

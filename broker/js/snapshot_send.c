@@ -1,4 +1,5 @@
-/* snapshot.c - STREAM.SNAPSHOT: a stream's messages and consumers to a subject, in chunks (5.3).
+/* snapshot_send.c - STREAM.SNAPSHOT: a stream's messages and consumers to a subject, in chunks
+ * (5.3).
  *
  * Read from this node's own state after a linearizable read, so any node serves it. Consumers are
  * noted when it begins and sent behind the messages: what was pending then is delivered again after
@@ -56,7 +57,7 @@ static void snapshot_end(struct snapshot *s, const char *status)
     free(s);
 }
 
-void snapshot_free(struct engine *e)
+void snapshot_send_free(struct engine *e)
 {
     struct list_node *n;
     while ((n = list_first(&e->snapshots)) != NULL)
