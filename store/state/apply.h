@@ -161,6 +161,8 @@ int apply_stream_check(struct apply *a, struct text account, const struct stream
 /* Takes the config. The watcher hears of it from the caller. */
 struct stream *
 apply_stream_make(struct state *state, struct text account, struct stream_config *config);
+/* With its consumers and messages; s is gone. */
+void apply_stream_drop(struct state *state, struct stream *s);
 /* Takes the config, and removes what it doesn't allow. */
 void apply_stream_change(struct stream *s, struct stream_config *config);
 /* Counts the account's bytes anew: when its limits came, and at start-up. */

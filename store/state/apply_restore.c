@@ -39,7 +39,13 @@ static void restore_begin(struct apply *a, const struct command_restore *c)
 {
     struct stream_config config;
     if (!decode(a, c->config, &config)) return;
-    if (state_stream(a->state, c->account, config.name) != NULL) {
+    struct stream *old = state_stream(a->state, c->account, config.name);
+    /* What a node left half filled when it died must not stand in the way. */
+    if (old != NULL && old->apply->restoring) {
+        apply_stream_drop(a->state, old);
+        old = NULL;
+    }
+    if (old != NULL) {
         apply_refuse(a, JS_STREAM_NAME_EXIST_RESTORE_FAILED);
     } else if (apply_stream_check(a, c->account, &config) == 0) {
         hold(&config);

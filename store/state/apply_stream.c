@@ -298,24 +298,28 @@ void apply_stream_update(struct apply *a, struct reader fields)
 
 /* ---- delete ---- */
 
+void apply_stream_drop(struct state *state, struct stream *s)
+{
+    while (!list_empty(&s->consumer_list))
+        apply_consumer_drop(
+            state, CONTAINER_OF(list_first(&s->consumer_list), struct consumer, in_stream));
+    WATCH(state, stream_deleted, s);
+    while (!list_empty(&s->locals)) /* their owner has let go of them by now, or they are its own */
+        list_pop_front(&s->locals);
+    apply_counted(s, s->apply->account->counted ? stream_counts(s).bytes : 0, 0);
+    rows_drop_stream(s);
+    if (state->cursor.of == s->store) store_cursor_close(&state->cursor);
+    store_stream_delete(s->store);
+    state_unlink_stream(state, s);
+    stream_free(s);
+}
+
 void apply_stream_delete(struct apply *a, struct reader fields)
 {
     struct command_stream_delete c;
     if (entry_get_stream_delete(fields, &c) != 0) apply_undecodable(a->state, "a stream delete");
     struct stream *s = apply_stream(a, c.stream);
-    if (s == NULL) return;
-    while (!list_empty(&s->consumer_list))
-        apply_consumer_drop(
-            a->state, CONTAINER_OF(list_first(&s->consumer_list), struct consumer, in_stream));
-    WATCH(a->state, stream_deleted, s);
-    while (!list_empty(&s->locals)) /* their owner has let go of them by now, or they are its own */
-        list_pop_front(&s->locals);
-    apply_counted(s, s->apply->account->counted ? stream_counts(s).bytes : 0, 0);
-    rows_drop_stream(s);
-    if (a->state->cursor.of == s->store) store_cursor_close(&a->state->cursor);
-    store_stream_delete(s->store);
-    state_unlink_stream(a->state, s);
-    stream_free(s);
+    if (s != NULL) apply_stream_drop(a->state, s);
 }
 
 /* ---- purge and single messages ---- */
