@@ -32,6 +32,8 @@ static void rewrite(uint8_t type, struct reader r, struct writer *w)
         struct command_deliver deliver;
         struct command_ack ack;
         struct command_account_limits limits;
+        struct command_copy copy;
+        struct command_restore restore;
     } c;
     if (type == COMMAND_PUBLISH && entry_get_publish(r, &c.publish) == 0) {
         entry_put_publish(w, &c.publish);
@@ -50,6 +52,10 @@ static void rewrite(uint8_t type, struct reader r, struct writer *w)
         entry_put_ack(w, &c.ack, fresh);
     } else if (type == COMMAND_ACCOUNT_LIMITS && entry_get_account_limits(r, &c.limits) == 0) {
         entry_put_account_limits(w, &c.limits);
+    } else if (type == COMMAND_COPY && entry_get_copy(r, &c.copy) == 0) {
+        entry_put_copy(w, &c.copy);
+    } else if (type == COMMAND_RESTORE && entry_get_restore(r, &c.restore) == 0) {
+        entry_put_restore(w, &c.restore);
     }
 }
 
