@@ -2,7 +2,8 @@
  * again and is the same config. sources: store/base/check.c store/base/err.c store/base/slice.c
  * store/base/writer.c store/base/logger.c store/base/json_out.c store/base/json_in.c
  * store/base/arena.c store/base/subject_match.c store/state/fields.c store/state/stream_fields.c
- * store/state/consumer_fields.c store/state/js_errors.c
+ * store/state/consumer_fields.c store/state/js_errors.c store/state/stream_rules.c
+ * store/state/transform.c
  */
 #include "store/state/consumer.h"
 
