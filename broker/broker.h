@@ -48,6 +48,9 @@ struct broker_options {
     const char *http_host;
     int http_port; /* -1: off; 0: any */
     const char *http_base_path; /* NULL: none */
+    /* The debug port of an ocis service instead of monitoring's endpoints: /healthz, /readyz, /metrics. The version is
+     * what X-NATS-VERSION says; NULL: monitoring. A token is asked for by /metrics; NULL: none. */
+    const char *debug_version, *debug_token;
     const char *const *tags;    /* server_tags, shown in /varz */
     size_t tag_count;
 };

@@ -13,6 +13,7 @@
 #include "cmd/conf_apply.h"
 #include "cmd/flags.h"
 #include "cmd/node.h"
+#include "cmd/ocis.h"
 #include "cmd/run_files.h"
 #include "cmd/signals.h"
 #include "cmd/tool_signal.h"
@@ -35,6 +36,8 @@ struct program {
     struct signals *signals;
     char ports_file[4096];
     bool stopping;
+    struct ocis *ocis; /* `server`: the profile of ocis' own service; NULL: a nats-server */
+    struct env_timer grace;
 };
 
 static const char *base_name(const char *path)
@@ -45,11 +48,12 @@ static const char *base_name(const char *path)
 
 /* ---- configuration ---- */
 
-static struct conf *load_conf(const struct flags *f)
+static struct conf *load_conf(const struct flags *f, struct ocis *ocis)
 {
     struct conf *c = check_alloc(sizeof *c);
     conf_init(c);
     int rc = 0;
+    if (ocis != NULL) rc = ocis_conf(ocis, c);
     if (f->config != NULL) rc = conf_read(c, f->config);
     if (rc == 0) rc = flags_apply(f, c);
     if (rc == 0) rc = conf_finish(c);
@@ -130,6 +134,27 @@ static void on_stop(void *ctx)
     LOG(INF, "Initiating Shutdown...");
     node_stop(p->node, on_stopped, p);
 }
+
+/* ocis' services deregister while this one still serves, so it goes last. A second signal ends the
+ * wait. */
+static void on_grace_over(struct env_timer *t)
+{
+    struct program *p = CONTAINER_OF(t, struct program, grace);
+    LOG(INF, "Shutting down server");
+    on_stop(p);
+}
+static void on_stop_later(void *ctx)
+{
+    struct program *p = ctx;
+    if (p->grace.cb == NULL) {
+        LOG(INF, "letting other services deregister");
+        env_timer_init(p->env, &p->grace, on_grace_over);
+        env_timer_start(&p->grace, OCIS_GRACE_NS);
+        return;
+    }
+    env_timer_stop(&p->grace);
+    on_stop(p);
+}
 static void on_reopen(void *ctx)
 {
     (void)ctx;
@@ -157,7 +182,7 @@ static void on_reload(void *ctx)
 {
     struct program *p = ctx;
     if (p->stopping) return;
-    struct conf *now = load_conf(&p->flags);
+    struct conf *now = load_conf(&p->flags, NULL);
     if (now == NULL || conf_diff(p->conf, now, log_changed, p) != 0) {
         LOG(ERR, "Failed to reload server configuration: %s",
             now == NULL ? "see above" : now->error);
@@ -182,17 +207,36 @@ static int exit_status(int rc)
     return rc == E_CORRUPT || rc == E_FOREIGN ? EXIT_CORRUPT : rc == E_IO ? EXIT_DISK : EXIT_USAGE;
 }
 
+static struct signals *watch_signals(struct program *p)
+{
+    struct signals_options so = {.env = p->env,
+                                 .stop = on_stop,
+                                 .reopen = on_reopen,
+                                 .lame_duck = on_lame_duck,
+                                 .reload = on_reload,
+                                 .ctx = p};
+    if (p->ocis != NULL) so.stop = so.reload = so.quit = on_stop_later;
+    return signals_new(&so);
+}
+
+static void effective_options(struct program *p)
+{
+    conf_apply(p->conf, p->env, &p->applied, &p->options);
+    if (p->ocis != NULL) ocis_node(p->ocis, &p->options);
+}
+
 static int run(struct program *p)
 {
     struct logger_options lo;
     conf_apply_logger(p->conf, false, &lo);
+    if (p->ocis != NULL) ocis_logger(p->ocis, &lo);
     if (logger_open(&lo) != 0) {
         fprintf(stderr, "nats-server: log file %s can't be opened\n", lo.file);
         return EXIT_USAGE;
     }
     p->env = env_uv_new();
     p->net = net_uv_new(p->env);
-    conf_apply(p->conf, p->env, &p->applied, &p->options);
+    effective_options(p);
     struct node_options *o = &p->options;
     o->env = p->env;
     o->net = p->net;
@@ -206,15 +250,9 @@ static int run(struct program *p)
     int rc = node_open(o, &p->node);
     if (rc != 0) {
         LOG(FTL, "can't start: %s", err_text(rc));
-        return exit_status(rc);
+        return p->ocis != NULL ? EXIT_USAGE : exit_status(rc);
     }
-    struct signals_options so = {.env = p->env,
-                                 .stop = on_stop,
-                                 .reopen = on_reopen,
-                                 .lame_duck = on_lame_duck,
-                                 .reload = on_reload,
-                                 .ctx = p};
-    p->signals = signals_new(&so);
+    p->signals = watch_signals(p);
     write_run_files(p);
     env_uv_run(p->env);
     run_files_remove(p->ports_file);
@@ -240,6 +278,47 @@ static int send_signal(const struct program *p)
     return EXIT_USAGE;
 }
 
+/* ---- the ocis profile's commands ---- */
+
+static int ocis_server(struct program *p)
+{
+    p->conf = load_conf(&p->flags, p->ocis);
+    return p->conf == NULL ? EXIT_USAGE : run(p);
+}
+static int ocis_ask_health(struct program *p)
+{
+    if (ocis_health(p->ocis) == 0) return 0;
+    fprintf(stderr, "%s: %s\n", base_name(p->name), p->ocis->error);
+    return EXIT_USAGE;
+}
+
+static const struct command {
+    const char *name;
+    int (*run)(struct program *p);
+} commands[] = {{"server", ocis_server}, {"health", ocis_ask_health}};
+
+static int run_command(struct program *p)
+{
+    static struct ocis ocis;
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++) {
+        if (strcmp(commands[i].name, p->flags.command) != 0) continue;
+        p->ocis = &ocis;
+        int rc = ocis_read(&ocis);
+        if (rc != 0) fprintf(stderr, "%s: %s\n", base_name(p->name), ocis.error);
+        return rc == 0 ? commands[i].run(p) : EXIT_USAGE;
+    }
+    fprintf(stderr, "%s: unrecognized command: \"%s\"\n", base_name(p->name), p->flags.command);
+    return EXIT_USAGE;
+}
+
+static void say_version(const struct program *p)
+{
+    if (strcmp(base_name(p->name), "gannet") == 0)
+        printf("gannet: v%s, as nats-server v%s\n", VERSION_GANNET, VERSION_NATS);
+    else
+        printf("nats-server: v%s\n", VERSION_NATS);
+}
+
 int program_main(int argc, char **argv)
 {
     static struct program p;
@@ -257,7 +336,7 @@ int program_main(int argc, char **argv)
         flags_usage_tls(stdout, base_name(p.name));
         return 0;
     case FLAGS_VERSION:
-        printf("nats-server: v%s\n", VERSION_NATS);
+        say_version(&p);
         return 0;
     case FLAGS_SIGNAL:
         return send_signal(&p);
@@ -265,11 +344,8 @@ int program_main(int argc, char **argv)
     case FLAGS_TEST:
         break;
     }
-    if (p.flags.command != NULL) {
-        fprintf(stderr, "%s: unrecognized command: \"%s\"\n", base_name(p.name), p.flags.command);
-        return EXIT_USAGE;
-    }
-    p.conf = load_conf(&p.flags);
+    if (p.flags.command != NULL) return run_command(&p);
+    p.conf = load_conf(&p.flags, NULL);
     if (p.conf == NULL) return EXIT_USAGE;
     return p.flags.action == FLAGS_TEST ? test_config(&p) : run(&p);
 }

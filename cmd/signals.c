@@ -1,5 +1,5 @@
-/* signals.c - see signals.h. QUIT keeps its default, a core dump: it is how one asks a process that
- * hangs what it does. */
+/* signals.c - see signals.h. QUIT keeps its default, a core dump, unless it is asked for: it is how
+ * one asks a process that hangs what it does. */
 #include "cmd/signals.h"
 
 #include <signal.h>
@@ -14,7 +14,7 @@ struct signals {
         uv_signal_t handle;
         struct signals *owner;
         void (*call)(void *ctx);
-    } watched[5];
+    } watched[6];
     int open; /* handles that aren't closed yet */
 };
 
@@ -33,12 +33,13 @@ struct signals *signals_new(const struct signals_options *o)
         void (*call)(void *ctx);
     } rows[] = {
         {SIGINT, o->stop},       {SIGTERM, o->stop},  {SIGUSR1, o->reopen},
-        {SIGUSR2, o->lame_duck}, {SIGHUP, o->reload},
+        {SIGUSR2, o->lame_duck}, {SIGHUP, o->reload}, {SIGQUIT, o->quit},
     };
     static_assert(ARRAY_COUNT(rows) == ARRAY_COUNT(s->watched), "a handle for each");
     s->options = *o;
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct watched *w = &s->watched[i];
+        if (rows[i].call == NULL) continue;
         w->owner = s;
         w->call = rows[i].call;
         w->handle.data = w;
@@ -59,5 +60,5 @@ void signals_free(struct signals *s)
 {
     if (s == NULL) return;
     for (size_t i = 0; i < ARRAY_COUNT(s->watched); i++)
-        uv_close((uv_handle_t *)&s->watched[i].handle, closed);
+        if (s->watched[i].call != NULL) uv_close((uv_handle_t *)&s->watched[i].handle, closed);
 }

@@ -11,6 +11,7 @@ struct signals_options {
     void (*reopen)(void *ctx);    /* USR1: the log file */
     void (*lame_duck)(void *ctx); /* USR2 */
     void (*reload)(void *ctx);    /* HUP */
+    void (*quit)(void *ctx);      /* QUIT; NULL: a core dump */
     void *ctx;
 };
 struct signals *signals_new(const struct signals_options *o);

@@ -150,6 +150,13 @@ int healthz_live(struct monitor *m, struct monitor_query *q, struct json_out *j)
     return health_write(q, &h, j);
 }
 
+int healthz_accepts(struct monitor *m, struct monitor_query *q, struct json_out *j)
+{
+    struct health h = {.status = 200};
+    if (m->listener->sock == NULL) unwell(&h, 503, "CONNECTION", "clients are not accepted");
+    return health_write(q, &h, j);
+}
+
 int healthz_ready(struct monitor *m, struct monitor_query *q, struct json_out *j)
 {
     struct health h = {.status = 200};

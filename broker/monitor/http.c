@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "broker/client/outq.h"
 #include "store/base/err.h"
@@ -39,7 +40,13 @@ struct http_conn {
     size_t head_bytes, url_bytes;
     bool ending; /* closes when all is written */
     bool closed;
+    bool in_value; /* the header's value has begun: the next field is another one */
     char url[HTTP_URL_BYTES_MAX];
+    /* The header that is being read, and what was said under Authorization. */
+    struct http_text {
+        size_t bytes; /* more than fit are counted, not kept: such a text equals nothing */
+        char at[288];
+    } field, value;
     uint8_t in[HTTP_READ_BYTES];
 };
 
@@ -52,6 +59,8 @@ static const char *status_text(int status)
         return "OK";
     case 400:
         return "Bad Request";
+    case 401:
+        return "Unauthorized";
     case 404:
         return "Not Found";
     case 405:
@@ -82,13 +91,18 @@ static void conn_flush(struct http_conn *c)
 
 static void conn_answer(struct http_conn *c, int status, const char *type, struct text body)
 {
-    char head[512];
+    char head[512], debug[200] = "";
+    const char *version = c->http->m->o->debug_version;
+    if (version != NULL)
+        snprintf(debug, sizeof debug,
+                 "X-NATS-VERSION: %.64s\r\nCache-Control: no-cache, no-store, max-age=0\r\n",
+                 version);
     bool keep = http_should_keep_alive(&c->parser) != 0 && !c->ending;
-    int bytes =
-        snprintf(head, sizeof head,
-                 "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
-                 "Access-Control-Allow-Origin: *\r\nConnection: %s\r\n\r\n",
-                 status, status_text(status), type, body.bytes, keep ? "keep-alive" : "close");
+    int bytes = snprintf(head, sizeof head,
+                         "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n"
+                         "Access-Control-Allow-Origin: *\r\n%sConnection: %s\r\n\r\n",
+                         status, status_text(status), type, body.bytes, debug,
+                         keep ? "keep-alive" : "close");
     outq_put(&c->out, head, (size_t)bytes);
     if (c->parser.method != HTTP_HEAD) outq_put(&c->out, body.at, body.bytes);
     if (!keep) c->ending = true;
@@ -152,6 +166,66 @@ static struct text strip_base(const struct monitor *m, struct text path)
     return (struct text){.at = path.at + bytes, .bytes = path.bytes - bytes};
 }
 
+/* ---- the debug port of an ocis service ---- */
+
+static bool http_text_is(const struct http_text *t, struct text other)
+{
+    if (t->bytes != other.bytes || t->bytes > sizeof t->at) return false;
+    unsigned differs = 0; /* as long for a wrong token as for the right one */
+    for (size_t i = 0; i < t->bytes; i++)
+        differs |= (unsigned)((uint8_t)t->at[i] ^ (uint8_t)other.at[i]);
+    return differs == 0;
+}
+
+static void debug_health(struct http_conn *c,
+                         int (*ask)(struct monitor *, struct monitor_query *, struct json_out *))
+{
+    struct monitor_query *q = check_alloc(sizeof *q);
+    struct json_out j;
+    struct writer w;
+    writer_init(&w, 256);
+    json_out_init(&j, &w, false);
+    json_out_object(&j, NULL);
+    int status = ask(c->http->m, q, &j);
+    writer_free(&w);
+    free(q);
+    conn_answer(c, status == 200 ? 200 : 500, "text/plain",
+                status == 200 ? TEXT("OK") : TEXT("Internal Server Error"));
+}
+
+static void debug_metrics(struct http_conn *c)
+{
+    const char *token = c->http->m->o->debug_token;
+    char wanted[sizeof c->value.at] = "";
+    if (token != NULL) snprintf(wanted, sizeof wanted, "Bearer %s", token);
+    if (token != NULL && !http_text_is(&c->value, text_of(wanted))) {
+        conn_answer(
+            c, 401, "application/json; charset=utf-8",
+            TEXT("{\"error\":\"unauthorized\",\"message\":\"the token is missing or wrong\"}\n"));
+        return;
+    }
+    struct writer w;
+    writer_init(&w, KIB(8));
+    metrics_text(c->http->m, &w);
+    conn_answer(c, 200, "text/plain; version=0.0.4; charset=utf-8",
+                (struct text){.at = (const char *)w.base, .bytes = w.bytes});
+    writer_free(&w);
+}
+
+/* A kubelet kills what fails /healthz: it asks whether clients get in, as ocis does, and never
+ * whether peers are there. */
+static void conn_route_debug(struct http_conn *c, struct text path)
+{
+    if (text_equal(path, TEXT("/healthz")))
+        debug_health(c, healthz_accepts);
+    else if (text_equal(path, TEXT("/readyz")))
+        debug_health(c, healthz_ready);
+    else if (text_equal(path, TEXT("/metrics")))
+        debug_metrics(c);
+    else
+        answer_plain(c, 404, "404 page not found");
+}
+
 static void conn_route(struct http_conn *c)
 {
     struct http_parser_url url;
@@ -172,6 +246,10 @@ static void conn_route(struct http_conn *c)
         query = (struct text){.at = c->url + url.field_data[UF_QUERY].off,
                               .bytes = url.field_data[UF_QUERY].len};
     }
+    if (c->http->m->o->debug_version != NULL) {
+        conn_route_debug(c, path);
+        return;
+    }
     const struct monitor_row *row = monitor_find(strip_base(c->http->m, path));
     if (row == NULL) {
         answer_plain(c, 404, "404 page not found");
@@ -191,6 +269,8 @@ static int on_begin(http_parser *p)
 {
     struct http_conn *c = p->data;
     c->head_bytes = c->url_bytes = 0;
+    c->field.bytes = c->value.bytes = 0;
+    c->in_value = false;
     return 0;
 }
 
@@ -207,6 +287,32 @@ static int on_url(http_parser *p, const char *at, size_t bytes)
     return 0;
 }
 
+static void http_text_add(struct http_text *t, const char *at, size_t bytes)
+{
+    if (bytes <= sizeof t->at && t->bytes <= sizeof t->at - bytes)
+        memcpy(t->at + t->bytes, at, bytes);
+    t->bytes += bytes;
+}
+
+static int on_field(http_parser *p, const char *at, size_t bytes)
+{
+    struct http_conn *c = p->data;
+    if (c->in_value) c->field.bytes = 0;
+    c->in_value = false;
+    http_text_add(&c->field, at, bytes);
+    return 0;
+}
+
+static int on_value(http_parser *p, const char *at, size_t bytes)
+{
+    static const char name[] = "authorization";
+    struct http_conn *c = p->data;
+    c->in_value = true;
+    if (c->field.bytes == sizeof name - 1 && strncasecmp(c->field.at, name, sizeof name - 1) == 0)
+        http_text_add(&c->value, at, bytes);
+    return 0;
+}
+
 static int on_complete(http_parser *p)
 {
     struct http_conn *c = p->data;
@@ -216,6 +322,8 @@ static int on_complete(http_parser *p)
 
 static const http_parser_settings http_settings = {.on_message_begin = on_begin,
                                                    .on_url = on_url,
+                                                   .on_header_field = on_field,
+                                                   .on_header_value = on_value,
                                                    .on_message_complete = on_complete};
 
 static void conn_idle_start(struct http_conn *c)

@@ -62,6 +62,8 @@ int accountz_stats(struct monitor *m, struct monitor_query *q, struct json_out *
 int jsz_answer(struct monitor *m, struct monitor_query *q, struct json_out *j);
 int healthz_answer(struct monitor *m, struct monitor_query *q, struct json_out *j);
 int healthz_live(struct monitor *m, struct monitor_query *q, struct json_out *j);
+/* Do clients get in? */
+int healthz_accepts(struct monitor *m, struct monitor_query *q, struct json_out *j);
 int healthz_ready(struct monitor *m, struct monitor_query *q, struct json_out *j);
 int healthz_startup(struct monitor *m, struct monitor_query *q, struct json_out *j);
 

@@ -103,6 +103,7 @@ void logger_redirect(void (*to)(enum logger_level level, const char *line))
 
 bool logger_wants(enum logger_level level)
 {
+    if (logger.options.capped && level > logger.options.least) return false;
     if (level == LOGGER_TRC) return logger.options.trace;
     if (level == LOGGER_DBG) return logger.options.debug;
     return true;

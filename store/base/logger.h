@@ -14,6 +14,8 @@ enum logger_level { LOGGER_FTL, LOGGER_ERR, LOGGER_WRN, LOGGER_INF, LOGGER_DBG, 
 struct logger_options {
     const char *file;     /* NULL: stderr */
     bool debug, trace;    /* [DBG], [TRC] lines */
+    bool capped;          /* nothing below `least` */
+    enum logger_level least;
     bool time, time_utc;  /* stamp; in UTC */
     bool json;            /* one object a line: level, service, time, message */
     uint64_t bytes_max;   /* the file is rotated beyond; 0: never */
