@@ -421,3 +421,42 @@ def test_an_emptied_node_comes_back_by_itself(env):
         finally:
             e.close()
     assert eventually(published, 60, "an acknowledgement with the emptied node")["seq"] == 151
+
+
+def test_a_node_that_names_one_seed_is_linked_with_all(env):
+    seed = servers.free_port()
+    nodes = []
+    for i in range(3):
+        listen = seed if i == 0 else servers.free_port()
+        args = ["--cluster_name", "c1", "--cluster", f"nats://127.0.0.1:{listen}"]
+        if i > 0:
+            args += ["--routes", f"nats://127.0.0.1:{seed}"]
+        nodes.append(env.server(*args, name=f"n{i + 1}", jetstream=False))
+    servers.eventually(lambda: len(nodes[2].client().info.get("connect_urls", [])) == 3, 10, "connect_urls")
+    a, b = nodes[1].client(), nodes[2].client()
+    sub = a.sub("news")
+    a.flush()
+    servers.eventually(lambda: (b.pub("news", "hello"), b.flush(), a.flush(), sub.msgs)[-1], 10, "a message")
+    nodes[0].kill()
+    b.pub("news", "without the seed")
+    b.flush()
+    servers.eventually(lambda: (a.flush(), any(m.data == b"without the seed" for m in sub.msgs))[-1], 5, "the other")
+
+
+def test_a_reply_from_another_node_is_never_lost(env):
+    cluster = env.cluster(3)
+    responder, asker = cluster[1].client(), cluster[0].client()
+    asked = responder.sub("ask")
+    responder.flush()
+    eventually(lambda: (asker.pub("ask", reply="warm"), asker.flush(), responder.flush(), asked.msgs)[-1], 10, "interest")
+    asker.flush()
+    responder.flush()
+    asked.msgs.clear()
+    for i in range(300):
+        # Inbox and request in one write: both come in one turn of the node's loop.
+        inbox = asker.sub(f"_INBOX.one.{i}")
+        asker.pub("ask", str(i), reply=inbox.subject)
+        request = asked.next(timeout=5)
+        responder.pub(request.reply, request.data)
+        assert inbox.next(timeout=5).data == str(i).encode()
+        asker.unsub(inbox)
