@@ -255,6 +255,7 @@ void conf_apply(const struct conf *c,
     b->client_advertise = c->listen.advertise;
     b->http_host = c->http.host == NULL ? c->listen.host : c->http.host;
     b->http_port = port_or_off(c->http.port);
+    o->tls = c->tls.given || c->cluster.tls.given;
     conf_apply_limits(c, b);
     apply_jetstream(c, env, a, o);
     conf_apply_users(c, a, b);

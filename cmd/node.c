@@ -380,6 +380,10 @@ static int open_broker(struct node *n)
 
 int node_open(const struct node_options *o, struct node **out)
 {
+    if (o->tls) {
+        LOG(ERR, "TLS is configured but not supported yet: remove tls, or let a proxy end it");
+        return E_INVAL;
+    }
     struct node *n = check_alloc(sizeof *n);
     n->o = *o;
     n->o.broker.env = o->env;

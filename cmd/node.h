@@ -22,6 +22,7 @@ struct node_options {
                    struct kv **out);
     void *kv_ctx;
     struct broker_options broker; /* server_id set; server_name NULL: the id */
+    bool tls; /* the config asks for TLS, of clients or peers: refused, never run in plaintext */
     const char *store_dir;        /* JetStream's data lies in <store_dir>/jetstream */
     bool clustered;
     const char *cluster_name, *cluster_host;

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import time
 
 import natsraw
@@ -286,3 +287,13 @@ def test_a_slow_client_is_dropped_and_others_are_served(env):
         quick.flush()
     except Timeout:
         raise AssertionError("the quick client isn't served") from None
+
+
+def test_tls_that_is_not_there_yet_is_refused(env):
+    path = os.path.join(env.folder, "tls.conf")
+    with open(path, "w") as f:
+        f.write('port: -1\ntls { cert_file: "c.pem", key_file: "k.pem" }\n')
+    done = subprocess.run([env.binary, "-c", path], capture_output=True, text=True, timeout=10)
+    if os.path.basename(os.path.realpath(env.binary)) == "gannet":
+        assert "TLS" in done.stderr, done.stderr
+    assert done.returncode != 0
