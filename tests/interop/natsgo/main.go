@@ -36,6 +36,8 @@ var cases = []testCase{
 	{"kv ttl", kvTTL},
 	{"object store", objectStore},
 	{"ocis events", ocisEvents},
+	{"ocis rebind", ocisRebind},
+	{"ocis race", ocisRace},
 	{"ocis registry", ocisRegistry},
 	{"ocis store", ocisStore},
 }
