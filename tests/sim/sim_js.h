@@ -28,7 +28,7 @@ struct js_node {
 struct js_value {
     stream_seq seq; /* 0: not acknowledged */
     bool delivered;
-    bool consumed;  /* its double ack was answered, then: */
+    bool consumed; /* its double ack was answered, then: */
     uint64_t consumed_ns;
 };
 struct js_world {

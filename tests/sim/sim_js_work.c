@@ -29,7 +29,8 @@ struct actor {
     enum role role;
     struct env_timer timer;
     struct nats_request request;
-    bool busy; /* the request is under way */
+    bool busy;     /* the request is under way */
+    unsigned node; /* dialled */
     unsigned step;
     uint64_t value; /* publisher: the one under way; UINT64_MAX: none */
     stream_seq seq; /* reader */
@@ -73,6 +74,7 @@ static bool failed(struct actor *a, int rc)
     a->busy = false;
     if (rc == 0) return false;
     a->world->timeouts++;
+    sim_trace(a->world->sim, "client %u on n%u: %s", a->client.number, a->node, err_text(rc));
     if (rc == E_AGAIN && sim_chance(a->world->sim, 500)) nats_close(&a->client);
     if (rc == E_AGAIN) act_later(a, PAUSE_NS);
     return true;
@@ -333,8 +335,8 @@ static void act(struct actor *a)
     if (a->client.sock == NULL || !a->client.greeted || a->busy) {
         if (a->client.sock == NULL && !a->client.dialling) {
             char host[8];
-            snprintf(host, sizeof host, "n%u",
-                     (unsigned)sim_between(a->world->sim, 1, a->world->nodes));
+            a->node = (unsigned)sim_between(a->world->sim, 1, a->world->nodes);
+            snprintf(host, sizeof host, "n%u", a->node);
             nats_dial(&a->client, host, JS_CLIENT_PORT);
         }
         return;

@@ -10,6 +10,11 @@
 #define READ_BYTES KIB(64)
 #define DIAL_NS (2 * NS_PER_S)
 
+static void greeting_late(struct env_timer *t)
+{
+    nats_close(CONTAINER_OF(t, struct nats, greeting));
+}
+
 void nats_init(struct nats *c, struct env *env, struct net *net, unsigned number)
 {
     c->env = env;
@@ -18,6 +23,7 @@ void nats_init(struct nats *c, struct env *env, struct net *net, unsigned number
     writer_init(&c->in, READ_BYTES);
     writer_init(&c->out, KIB(4));
     list_init(&c->requests);
+    env_timer_init(env, &c->greeting, greeting_late);
 }
 
 /* ---- out ---- */
@@ -198,6 +204,7 @@ static size_t take_line(struct nats *c, const char *at, size_t bytes)
         put(c, "PONG\r\n");
         flush(c);
     } else if (strcmp(line, "PONG") == 0) {
+        env_timer_stop(&c->greeting);
         c->up(c);
     }
     return length;
@@ -233,6 +240,7 @@ static void sock_drained(struct sock *s)
 static void ended(struct nats *c)
 {
     c->sock = NULL;
+    env_timer_stop(&c->greeting);
     c->dialling = c->greeted = c->broken = false;
     c->in.bytes = c->out.bytes = c->out_sent = 0;
     struct list requests;
@@ -266,6 +274,7 @@ static void connected(void *ctx, int rc, bool refused, struct sock *s)
     c->sock = s;
     s->events = &events;
     s->owner = c;
+    env_timer_start(&c->greeting, DIAL_NS);
 }
 
 void nats_dial(struct nats *c, const char *host, int port)

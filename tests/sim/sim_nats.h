@@ -29,6 +29,7 @@ struct nats {
     void *owner;
 
     struct sock *sock;
+    struct env_timer greeting; /* a server that died says nothing, not even that */
     bool dialling, greeted, broken;
     struct writer in, out;
     size_t out_sent;
