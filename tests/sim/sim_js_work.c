@@ -299,7 +299,7 @@ static void consume(struct actor *a, const struct nats_message *m)
         look_at_repeat(w, value, seq);
         return;
     }
-    if (sim_chance(w->sim, 100)) return; /* it comes again */
+    if (w->publishing && sim_chance(w->sim, 100)) return; /* it comes again */
     if (!w->values[value].delivered) {
         w->values[value].delivered = true;
         w->delivered++;
