@@ -265,19 +265,21 @@ def check_counts(nodes, findings):
 # ---- liveness ----
 
 def gaps(nodes, pinned, span=3.0):
-    """For each fault the longest time between two acks of a publisher whose node went on."""
-    out = []
-    for event in nodes.events:
-        if event["what"] not in ("kill", "pause", "power") or len(event["nodes"]) == len(nodes):
+    """For each fault (seconds, node, time of the fault): the longest time between two acks through a node that went on."""
+    out, hits = [], [e for e in nodes.events if e["what"] in ("kill", "pause", "power")]
+    for event, after in zip(hits, hits[1:] + [None]):
+        end = min(event["t"] + span, after["t"] if after else event["t"] + span)
+        if len(event["nodes"]) == len(nodes):
             continue
         for worker in pinned:
-            if worker.home.name in event["nodes"]:
+            near = [op for op in worker.ops if event["t"] - 10 < op["t1"] < event["t"] + span + load.REQUEST_S]
+            at = [op["node"] for op in near if op["t0"] < event["t"]][-1:]
+            if not at or at[0] in event["nodes"]:
                 continue
-            times = [op["t1"] for op in worker.ops if op["res"] == "ok" and op["node"] == worker.home.name
-                     and event["t"] - 1 < op["t1"] < event["t"] + span + load.REQUEST_S]
-            longest = max((b - a for a, b in zip(times, times[1:]) if b > event["t"] and a < event["t"] + span),
+            times = [op["t1"] for op in near if op["res"] == "ok"]
+            longest = max((b - a for a, b in zip(times, times[1:]) if b > event["t"] and a < end),
                           default=span + load.REQUEST_S)
-            out.append(longest)
+            out.append((longest, at[0], event["t"]))
     return sorted(out)
 
 
