@@ -9,6 +9,8 @@
     X(CLUSTER_AUTH, "CLUSTER-NO-AUTH", "Cluster links run without authorization: set cluster.authorization.") \
     X(CLIENT_SLOW, "SLOW-CONSUMER", "A client did not read fast enough and was closed.")            \
     X(CONFIG, "CONFIG", "A config key has no effect here; the line says which and why.")            \
+    X(CERT_EXPIRY, "CERT-EXPIRY", "A TLS certificate of this node expires soon: replace its files.")   \
+    X(CERT_RELOAD, "CERT-RELOAD", "Changed TLS files can't be used; the certificate before stays.")    \
     X(STALL, "LOOP-STALL", "The loop was held up for longer than it should be.")
 
 enum logger_code {
