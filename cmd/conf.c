@@ -223,6 +223,25 @@ static void check_tls(struct conf_loader *l, const char *where, const struct con
         conf_value_error(l, NULL, "%s: missing 'key_file' in TLS configuration", where);
 }
 
+/* Configs of clients' suites name these blocks everywhere, so they may stand there; but nobody must
+ * believe that somebody listens. */
+static void warn_unserved(struct conf_loader *l)
+{
+    const struct conf *c = l->conf;
+    const struct {
+        const char *name;
+        bool given;
+    } blocks[] = {{"websocket", c->websocket.given},
+                  {"mqtt", c->mqtt.given},
+                  {"leafnodes", c->leafnodes.given},
+                  {"gateway", c->gateway.given}};
+    for (size_t i = 0; i < ARRAY_COUNT(blocks); i++) {
+        if (!blocks[i].given) continue;
+        conf_value_warn(l, NULL, "%s has no effect: it is not supported, nothing listens for it",
+                        blocks[i].name);
+    }
+}
+
 int conf_finish(struct conf *c)
 {
     struct conf_loader l = loader_of(c);
@@ -240,6 +259,7 @@ int conf_finish(struct conf *c)
     finish_users(&l);
     finish_cluster(&l);
     finish_accounts(&l);
+    warn_unserved(&l);
     check_tls(&l, "tls", &c->tls);
     check_tls(&l, "cluster", &c->cluster.tls);
     if (c->mappings != NULL)

@@ -217,7 +217,7 @@ static const char *
 pull_refused(const struct consumer_config *c, const struct pull_body *b, char *room, size_t bytes)
 {
     char duration[32] = "";
-    if (b->idle_heartbeat > 0 && b->idle_heartbeat * 2 > b->expires)
+    if (b->idle_heartbeat > 0 && b->idle_heartbeat > b->expires / 2)
         return "400 Bad Request - heartbeat value too large";
     if (c->max_batch > 0 && b->batch > c->max_batch) {
         snprintf(room, bytes, "409 Exceeded MaxRequestBatch of %lld", (long long)c->max_batch);

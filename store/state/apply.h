@@ -190,6 +190,9 @@ void apply_copy_free(struct stream_apply *apply);
 /* ---- apply_consumer.c ---- */
 void apply_consumer_drop(struct state *s, struct consumer *c);
 /* ---- apply_clock.c ---- */
+/* When a span of at least 0 that began at time_ns is over; a client's config may ask for 292 years,
+ * so what lies beyond the last time that can be told is never: INT64_MAX. */
+int64_t apply_clock_after(int64_t time_ns, int64_t span_ns);
 /* The stream's deadline may have come nearer. */
 void apply_clock_due(struct stream *s, int64_t due_ns);
 /* Works its deadline out anew. */

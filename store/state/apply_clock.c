@@ -15,6 +15,11 @@
 
 /* ---- deadlines ---- */
 
+int64_t apply_clock_after(int64_t time_ns, int64_t span_ns)
+{
+    return time_ns > INT64_MAX - span_ns ? INT64_MAX : time_ns + span_ns;
+}
+
 void apply_clock_due(struct stream *s, int64_t due_ns)
 {
     if (due_ns < s->apply->due_ns) expiry_queue_set(&s->state->due, s, due_ns);
@@ -46,8 +51,8 @@ void apply_clock_refresh(struct stream *s)
             time_ns = counts.msgs > 0 ? counts.first_ns : INT64_MAX;
         else if (oldest(s, &m))
             time_ns = m.time_ns;
-        if (time_ns != INT64_MAX && time_ns + s->config.max_age_ns < due)
-            due = time_ns + s->config.max_age_ns;
+        int64_t over = apply_clock_after(time_ns, s->config.max_age_ns);
+        if (over < due) due = over;
     }
     if (apply_publish_over_limits(s)) due = s->state->now_ns;
     expiry_queue_set(&s->state->due, s, due);

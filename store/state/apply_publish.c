@@ -218,10 +218,11 @@ apply_publish_store(struct stream *s, struct store_msg *m, struct slice owner, i
     tell_consumers(&s->consumer_list, m->subject);
     tell_consumers(&s->locals, m->subject);
     if (apply->checks & CHECK_ACCOUNT) apply_counted(s, 0, store_msg_bytes(m));
-    if ((apply->checks & CHECK_AGE) && m->time_ns + s->config.max_age_ns < apply->due_ns)
-        apply_clock_due(s, m->time_ns + s->config.max_age_ns);
+    if (apply->checks & CHECK_AGE)
+        apply_clock_due(s, apply_clock_after(m->time_ns, s->config.max_age_ns));
     if (ttl_ns > 0) {
-        struct expiry_entry entry = {.due_ns = m->time_ns + ttl_ns, .seq = m->seq};
+        struct expiry_entry entry = {.due_ns = apply_clock_after(m->time_ns, ttl_ns),
+                                     .seq = m->seq};
         expiry_add(&apply->expiry, entry);
         apply_dirty_stream(s);
         apply_clock_due(s, entry.due_ns);

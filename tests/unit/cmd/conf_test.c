@@ -216,6 +216,8 @@ static void other_listeners_and_tls_are_kept(void **state)
     assert_true(conf.tls.given && conf.tls.verify && conf.tls.handshake_first);
     assert_false(conf.cluster.tls.given);
     assert_int_equal(conf.tls.timeout_ns, 3 * NS_PER_S);
+    assert_int_equal(conf.warnings.count, 4); /* nothing listens for the four blocks */
+    assert_non_null(strstr(conf.warnings.at[0], "websocket has no effect"));
 }
 
 static const struct bad_case {

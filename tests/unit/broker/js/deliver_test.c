@@ -36,6 +36,8 @@ static const struct status_case {
      "NATS/1.0 409 Exceeded MaxRequestMaxBytes of 100\r\n\r\n"},
     {"{'batch':1,'expires':1000000000,'idle_heartbeat':900000000}",
      "NATS/1.0 400 Bad Request - heartbeat value too large\r\n\r\n"},
+    {"{'batch':1,'expires':1000000000,'idle_heartbeat':9223372036854775807}",
+     "NATS/1.0 400 Bad Request - heartbeat value too large\r\n\r\n"},
     {"{'batch':'x'}", "NATS/1.0 400 Bad Request - "},
 };
 static void bad_and_empty_pulls_end_with_their_status(void **test)

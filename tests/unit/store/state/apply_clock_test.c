@@ -78,6 +78,23 @@ static void age_is_due_when_the_oldest_message_is(void **state)
     assert_int_equal(due(&id), INT64_MAX);
 }
 
+static void what_ends_beyond_all_time_never_ends(void **state)
+{
+    (void)state;
+    uint32_t id = 0;
+    struct stream *s = stream("{\"name\":\"S\",\"max_age\":9223372036854775807}");
+    state_world_put(&w, s, "S", "x");
+    assert_int_equal(due(&id), INT64_MAX);
+    struct stream *own = stream("{\"name\":\"T\",\"subjects\":[\"t\"],\"allow_msg_ttl\":true}");
+    with_ttl(own, "t", INT64_MAX, HEADER("1s"));
+    assert_int_equal(due(&id), INT64_MAX);
+    w.now_ns += 10 * SECOND;
+    state_world_expire(&w, s, 100);
+    state_world_expire(&w, own, 100);
+    assert_int_equal(stream_counts(s).msgs, 1);
+    assert_int_equal(stream_counts(own).msgs, 1);
+}
+
 static void the_earliest_of_many_streams_is_due(void **state)
 {
     (void)state;
@@ -164,6 +181,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(age_is_due_when_the_oldest_message_is),
+        TEST(what_ends_beyond_all_time_never_ends),
         TEST(the_earliest_of_many_streams_is_due),
         TEST(a_ttl_ends_a_message_and_never_exempts_from_age),
         TEST(the_last_of_a_subject_leaves_a_marker_that_leaves_none),
