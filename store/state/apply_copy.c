@@ -157,7 +157,8 @@ static size_t source_line(const struct copy *c, const struct store_msg *m, char 
     return (size_t)n;
 }
 
-/* Header and body in bytes of their own. A source's header loses the line of an earlier source. */
+/* Header and body in bytes of their own. A source's header loses the line of an earlier source, and
+ * its blank line, if the client wrote one. */
 static struct slice copy_bytes(const struct copy *c, const struct store_msg *m, size_t *header)
 {
     char line[SOURCE_LINE_BYTES];
@@ -168,11 +169,12 @@ static struct slice copy_bytes(const struct copy *c, const struct store_msg *m, 
     } else {
         struct text head = m->header, old = header_line(m->header, SOURCE_HEADER);
         if (head.bytes < 12) head = TEXT("NATS/1.0\r\n\r\n");
-        const char *end = head.at + head.bytes - 2; /* without the blank line */
+        const char *end = head.at + head.bytes;
+        if (memcmp(end - 4, "\r\n\r\n", 4) == 0) end -= 2;
         const char *stop = old.bytes != 0 ? old.at : end;
+        const char *behind = old.bytes != 0 ? old.at + old.bytes : end;
         writer_put(&w, head.at, (size_t)(stop - head.at));
-        if (old.bytes != 0)
-            writer_put(&w, old.at + old.bytes, (size_t)(end - (old.at + old.bytes)));
+        if (behind < end) writer_put(&w, behind, (size_t)(end - behind));
         writer_put(&w, line, source_line(c, m, line, sizeof line));
     }
     *header = w.bytes;

@@ -249,6 +249,25 @@ static void what_is_stored_is_republished(void **state)
     assert_string_equal(heard, "r.a S 4 2");
 }
 
+/* A header is a client's bytes: here the line of an earlier source is all that follows, and no
+ * blank line does. */
+static void a_header_without_its_blank_line_is_copied(void **state)
+{
+    (void)state;
+    struct stream *from = stream("{\"name\":\"S\",\"subjects\":[\"s.*\"]}");
+    struct stream *to = stream("{\"name\":\"D\",\"sources\":[{\"name\":\"S\"}]}");
+    struct command_publish c = {.subject = TEXT("s.a"),
+                                .header = TEXT("NATS/1.0\r\nNats-Stream-Source: x 1 > > s\r\n"),
+                                .body = TEXT("1")};
+    assert_int_equal(state_world_publish(&w, from, c), JS_OK);
+    c.header = TEXT("NATS/1.0\r\nA: b\r\n");
+    assert_int_equal(state_world_publish(&w, from, c), JS_OK);
+    assert_int_equal(copy(to, 0, 10), 2);
+    expect(to, 1, "s.a", "1");
+    expect_header(to, 1, "NATS/1.0\r\nNats-Stream-Source: S 1 > > s.a\r\n\r\n");
+    expect_header(to, 2, "NATS/1.0\r\nA: b\r\nNats-Stream-Source: S 2 > > s.a\r\n\r\n");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -261,6 +280,7 @@ int main(void)
         TEST(where_a_source_stands_outlives_an_update),
         TEST(configs_are_checked),
         TEST(what_is_stored_is_republished),
+        TEST(a_header_without_its_blank_line_is_copied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
