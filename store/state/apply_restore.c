@@ -14,6 +14,8 @@
 #include "store/state/header.h"
 #include "store/state/rows.h"
 
+#define SEQ_END INT64_MAX /* numbers of a backup lie below it, so those that follow never wrap */
+
 /* What keeps the stream as it is until all is there. */
 static void hold(struct stream_config *c)
 {
@@ -68,7 +70,7 @@ static int restore_message(struct apply *a, struct stream *s, struct reader r)
     bool fits = m.header.bytes <= LIMIT_HEADER_BYTES && m.body.bytes <= LIMIT_PAYLOAD_BYTES &&
                 m.subject.bytes <= LIMIT_SUBJECT_BYTES;
     if (r.bad || reader_left(&r) != 0 || !fits || m.subject.bytes == 0 || m.seq <= counts.last ||
-        m.seq == UINT64_MAX || m.time_ns <= 0 || m.time_ns < counts.last_ns)
+        m.seq >= SEQ_END || m.time_ns <= 0 || m.time_ns < counts.last_ns)
         return apply_fail(a, JS_STREAM_RESTORE, "message %" PRIu64 " is malformed", m.seq);
     if ((s->apply->checks & CHECK_ACCOUNT) && apply_publish_fits(a, s, &m) != 0) return E_INVAL;
     int64_t ttl_ns = s->config.allow_msg_ttl && m.header.bytes != 0 ? header_ttl(m.header) : 0;
@@ -78,19 +80,37 @@ static int restore_message(struct apply *a, struct stream *s, struct reader r)
     return 0;
 }
 
+/* The config as if a client had sent it: a backup may hold what no create would take. */
+static bool config_sound(const struct consumer *c)
+{
+    struct writer w;
+    struct json_out j;
+    struct consumer_config config;
+    struct config_error error;
+    writer_init(&w, 512);
+    json_out_init(&j, &w, false);
+    consumer_config_encode(&c->config, &j, NULL);
+    struct text json = {.at = (const char *)w.base, .bytes = w.bytes};
+    int rc = consumer_config_decode(json, &c->stream->config, &config, &error);
+    if (rc == 0) consumer_config_free(&config);
+    writer_free(&w);
+    return rc == 0;
+}
+
 /* A client's bytes: numbers that contradict each other would trip checks later. */
 static bool consumer_sound(const struct consumer *c)
 {
     if (!fields_name_valid(c->name) || c->name.bytes > LIMIT_NAME_BYTES) return false;
-    if (c->delivered.sseq >= INT64_MAX || c->delivered.cseq >= INT64_MAX) return false;
+    if (c->delivered.sseq >= SEQ_END || c->delivered.cseq >= SEQ_END) return false;
     if (c->ack_floor.sseq > c->delivered.sseq || c->ack_floor.cseq > c->delivered.cseq)
         return false;
     for (size_t i = 0; i < c->pending_count; i++) {
         const struct consumer_pending *p = &c->pending[i];
         if (p->sseq > c->delivered.sseq || p->cseq > c->delivered.cseq || p->first_cseq > p->cseq)
             return false;
+        if (p->first_cseq == 0 || p->time_ns < 0) return false;
     }
-    return true;
+    return config_sound(c);
 }
 
 static int restore_consumer(struct apply *a, struct stream *s, struct reader r)
@@ -118,7 +138,7 @@ static int restore_end(struct apply *a, struct stream *s, struct reader r)
     stream_seq last = reader_u64(&r);
     uint64_t messages = reader_u64(&r);
     struct store_counts counts = stream_counts(s);
-    if (r.bad || reader_left(&r) != 0 || last < counts.last || last == UINT64_MAX)
+    if (r.bad || reader_left(&r) != 0 || last < counts.last || last >= SEQ_END)
         return apply_fail(a, JS_STREAM_RESTORE, "the end is malformed");
     if (messages != counts.msgs)
         return apply_fail(a, JS_STREAM_RESTORE, "%" PRIu64 " of %" PRIu64 " messages are there",

@@ -156,7 +156,9 @@ int apply_stream_check(struct apply *a,
     int rc = check_overlap(a, account, config);
     if (rc == 0) rc = check_origins(a, account, config);
     if (rc == 0) rc = check_account(a, account, config);
-    if (rc == 0 && account != NULL && account->limits.max_streams >= 0 &&
+    bool another =
+        state_stream(a->state, account_name, config->name) == NULL; /* or a restore ends */
+    if (rc == 0 && another && account != NULL && account->limits.max_streams >= 0 &&
         account->stream_count >= (uint64_t)account->limits.max_streams)
         rc = apply_refuse(a, JS_MAXIMUM_STREAMS_LIMIT);
     return rc;

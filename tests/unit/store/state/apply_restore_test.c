@@ -135,12 +135,89 @@ static void damaged_records_are_never_fatal(void **state)
     writer_free(&b);
 }
 
+/* Sequences of a stream must never come near their end: the next publish would begin again at 0. */
+static void a_sequence_near_the_end_of_all_is_refused(void **state)
+{
+    (void)state;
+    struct store_msg m = {
+        .seq = UINT64_MAX - 1, .time_ns = 1, .subject = TEXT("s.a"), .body = TEXT("x")};
+    struct writer message, end;
+    writer_init(&message, 0);
+    writer_init(&end, 0);
+    backup_put_message(&message, &m);
+    backup_put_end(&end, UINT64_MAX - 1, 0);
+    assert_int_equal(step(RESTORE_BEGIN, 0, CONFIG, (struct text){0}), JS_OK);
+    uint32_t id = w.result.stream->id;
+    assert_int_equal(step(RESTORE_RECORDS, id, "", text_in(&message)), JS_STREAM_RESTORE);
+    assert_int_equal(step(RESTORE_RECORDS, id, "", text_in(&end)), JS_STREAM_RESTORE);
+    writer_free(&message);
+    writer_free(&end);
+}
+
+static void a_restore_fills_the_accounts_last_place(void **state)
+{
+    (void)state;
+    struct writer b = backed_up(), c;
+    writer_init(&c, 0);
+    struct account_limits limits = {-1, -1, -1, -1, -1, -1, -1, false};
+    limits.max_streams = 1;
+    entry_put_account_limits(&c, &(struct command_account_limits){TEXT("A"), limits});
+    state_world_apply(&w, &c);
+    assert_int_equal(step(RESTORE_BEGIN, 0, CONFIG, (struct text){0}), JS_OK);
+    uint32_t id = w.result.stream->id;
+    assert_int_equal(step(RESTORE_RECORDS, id, "", text_in(&b)), JS_OK);
+    assert_int_equal(step(RESTORE_FINISH, id, CONFIG, (struct text){0}), JS_OK);
+    writer_free(&b);
+}
+
+/* A consumer whose config or numbers no command could have made. */
+static void a_consumer_that_cant_be_is_refused(void **state)
+{
+    (void)state;
+    static const char *const configs[] = {
+        "{\"name\":\"c\",\"ack_policy\":\"explicit\",\"ack_wait\":-5}",
+        "{\"name\":\"c\",\"deliver_subject\":\"a.*\"}",
+        "{\"name\":\"c\",\"filter_subjects\":[\"s.*\",\"s.a\"]}",
+        "{\"name\":\"c\",\"max_deliver\":2,\"backoff\":[1,2,3]}",
+    };
+    struct writer b = backed_up();
+    assert_int_equal(step(RESTORE_BEGIN, 0, CONFIG, (struct text){0}), JS_OK);
+    struct stream *s = (struct stream *)(uintptr_t)w.result.stream;
+    for (size_t i = 0; i < ARRAY_COUNT(configs); i++) {
+        struct consumer c = {.stream = s};
+        struct writer out;
+        writer_init(&out, 0);
+        assert_int_equal(consumer_config_read(text_of(configs[i]), &c.config), 0);
+        backup_put_consumer(&out, &c);
+        if (step(RESTORE_RECORDS, s->id, "", text_in(&out)) != JS_STREAM_RESTORE)
+            fail_msg("%s", configs[i]);
+        assert_null(stream_consumer(s, TEXT("c")));
+        consumer_config_free(&c.config);
+        writer_free(&out);
+    }
+    struct consumer_pending pending = {.sseq = 1, .cseq = 1, .deliveries = 1};
+    struct consumer c = {
+        .stream = s, .pending = &pending, .pending_count = 1, .delivered = {.cseq = 1, .sseq = 1}};
+    struct writer out;
+    writer_init(&out, 0);
+    assert_int_equal(
+        consumer_config_read(TEXT("{\"name\":\"c\",\"ack_policy\":\"explicit\"}"), &c.config), 0);
+    backup_put_consumer(&out, &c);
+    assert_int_equal(step(RESTORE_RECORDS, s->id, "", text_in(&out)), JS_STREAM_RESTORE);
+    consumer_config_free(&c.config);
+    writer_free(&out);
+    writer_free(&b);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_backup_brings_everything_back),
         TEST(damaged_records_are_never_fatal),
+        TEST(a_sequence_near_the_end_of_all_is_refused),
+        TEST(a_restore_fills_the_accounts_last_place),
+        TEST(a_consumer_that_cant_be_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
