@@ -71,7 +71,8 @@ static void job_run(struct env_job *job)
 {
     struct flush *f = CONTAINER_OF(job, struct flush, job);
     struct kv *kv = f->store->kv;
-    if (BUG_STORE_FILES_BEFORE_STATE) f->rc = delete_files(f);
+    f->rc = f->store->writer->rc; /* the loop may not have heard of it yet */
+    if (BUG_STORE_FILES_BEFORE_STATE && f->rc == 0) f->rc = delete_files(f);
     if (!BUG_STORE_STATE_BEFORE_DATA && f->rc == 0) f->rc = kv->ops->flush(kv, KV_DATA, true);
     if (f->rc != 0) return;
     add_pages(f);

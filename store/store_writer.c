@@ -10,9 +10,10 @@
 #include "store/base/logger.h"
 #include "store/cleaner.h"
 
-#define KICK_BYTES KIB(256) /* queued before writing starts: young deaths are for free until then  \
-                             */
-#define BATCH_BYTES MIB(1)  /* one kv write */
+#define KICK_BYTES                                                                                 \
+    KIB(256)               /* queued before writing starts: young deaths are for free until then   \
+                            */
+#define BATCH_BYTES MIB(1) /* one kv write */
 
 struct store_writer *store_writer_new(struct kv *kv)
 {
@@ -53,7 +54,7 @@ static void job_run(struct env_job *job)
     struct writer_job *j = CONTAINER_OF(job, struct writer_job, job);
     struct store_writer *w = j->store->writer;
     struct kv *kv = j->store->kv;
-    int rc = 0;
+    int rc = w->rc;
     for (size_t i = 0; rc == 0 && i < j->count; i++) {
         const struct writer_item *item = &j->items[i];
         if (item->write) rc = write_block(w, kv, item->block);
@@ -61,7 +62,7 @@ static void job_run(struct env_job *job)
         rc = write_batch(w, kv);
         if (rc == 0) rc = kv->ops->flush(kv, KV_DATA, false);
     }
-    j->rc = rc == 0 ? write_batch(w, kv) : rc;
+    j->rc = w->rc = rc == 0 ? write_batch(w, kv) : rc;
 }
 
 /* ---- on the loop ---- */

@@ -25,6 +25,7 @@ struct store_writer {
     struct block_encoder encoder;
     struct kv_batch *batch;
     size_t batch_bytes;
+    int rc; /* of the first batch that failed: nothing is written behind it, state neither */
 };
 
 struct store_writer *store_writer_new(struct kv *kv);

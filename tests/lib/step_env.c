@@ -110,6 +110,21 @@ void step_env_run_all(struct env *e)
         continue;
 }
 
+void step_env_run_late(struct env *e)
+{
+    struct list jobs;
+    list_init(&jobs);
+    list_splice(&jobs, &self(e)->jobs);
+    LIST_FOREACH (n, &jobs) {
+        struct env_job *job = CONTAINER_OF(n, struct env_job, node);
+        job->run(job);
+    }
+    for (struct list_node *n; (n = list_pop_front(&jobs)) != NULL;) {
+        struct env_job *job = CONTAINER_OF(n, struct env_job, node);
+        job->done(job);
+    }
+}
+
 bool step_env_fire(struct env *e)
 {
     struct env_timer *t = self(e)->timer;

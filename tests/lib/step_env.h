@@ -10,6 +10,8 @@ void step_env_free(struct env *e);
 /* Runs the oldest waiting job and its done; false: none waits. */
 bool step_env_run(struct env *e);
 void step_env_run_all(struct env *e);
+/* Runs all jobs that wait, and only then what is to be done after each: the loop was busy. */
+void step_env_run_late(struct env *e);
 /* Fires the timer that was started last, whatever its delay; false: none. */
 bool step_env_fire(struct env *e);
 void step_env_advance(struct env *e, uint64_t ns);

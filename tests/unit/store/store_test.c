@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -394,6 +395,52 @@ static void a_flush_is_due_when_idle_and_dirty(void **state)
     step_env_free(env);
 }
 
+/* ---- a disk that refuses one write ---- */
+
+static struct kv_ops refusing;
+static int (*refused_write)(struct kv *kv, struct kv_batch *b);
+static int writes;
+
+static int write_but_first(struct kv *kv, struct kv_batch *b)
+{
+    if (writes++ == 0) return E_IO;
+    if (writes == 2) _exit(99); /* the state, though its blocks are missing */
+    return refused_write(kv, b);
+}
+
+static _Noreturn void flush_on_refusing_disk(void)
+{
+    struct env *env = step_env_new(1);
+    struct kv *kv = mem_kv_open(mem_kv_new());
+    refusing = *kv->ops;
+    refused_write = refusing.write;
+    refusing.write = write_but_first;
+    kv->ops = &refusing;
+    struct store_options o = {.env = env, .kv = kv, .budget_bytes = MIB(16)};
+    struct fixture f = {.env = env};
+    if (store_open(&o, &f.store, &f.at) != 0) _exit(98);
+    append(&f, store_stream_new(f.store, 1, 1, 1, 0), "a", 200);
+    if (store_flush(f.store, (struct store_at){f.index, 1}, NULL, NULL, NULL) != 0) _exit(98);
+    step_env_run_late(env);
+    _exit(97);
+}
+
+/* The worker comes to the flush before the loop hears that the blocks failed. */
+static void state_is_not_written_when_its_blocks_could_not_be(void **state)
+{
+    (void)state;
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        logger_redirect(quiet);
+        flush_on_refusing_disk();
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EXIT_DISK);
+}
+
 #define ON_ROCKS(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
 int main(void)
@@ -408,6 +455,7 @@ int main(void)
         ON_ROCKS(many_subjects_under_a_small_budget),
         cmocka_unit_test(damage_is_told_and_never_taken_for_absence),
         cmocka_unit_test(a_flush_is_due_when_idle_and_dirty),
+        cmocka_unit_test(state_is_not_written_when_its_blocks_could_not_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
