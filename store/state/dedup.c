@@ -97,6 +97,14 @@ stream_seq dedup_find(const struct dedup *d, struct text id)
     return e != NULL && e->high == hash.high64 ? e->seq : 0;
 }
 
+/* Of two ids that share 64 bits the newer one has the place. The older one would give it back when
+ * it leaves the window, but not on a replica that loaded its rows after that. */
+static void find_by_id(struct dedup *d, struct entry *e)
+{
+    map_take_u64(&d->ids, e->low);
+    map_put_u64(&d->ids, e->low, e);
+}
+
 static void put_entry(struct dedup *d, struct entry entry)
 {
     struct dedup_chunk *c = d->last;
@@ -106,8 +114,7 @@ static void put_entry(struct dedup *d, struct entry entry)
     *e = entry;
     d->tail++;
     if (d->unsaved == NULL) d->unsaved = c;
-    /* Two ids that share 64 bits: the older one keeps its place, on every replica. */
-    if (map_get_u64(&d->ids, e->low) == NULL) map_put_u64(&d->ids, e->low, e);
+    find_by_id(d, e);
 }
 
 void dedup_add(struct dedup *d, struct text id, stream_seq seq, int64_t time_ns)
@@ -165,7 +172,7 @@ int dedup_load(struct dedup *d, uint64_t chunk, struct text value)
     if (d->head > d->tail) return E_CORRUPT;
     for (uint64_t n = chunk * CHUNK_ENTRIES; n < d->tail; n++) {
         struct entry *e = &c->entries[n % CHUNK_ENTRIES];
-        if (n >= d->head && map_get_u64(&d->ids, e->low) == NULL) map_put_u64(&d->ids, e->low, e);
+        if (n >= d->head) find_by_id(d, e);
     }
     return 0;
 }
