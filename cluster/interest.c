@@ -4,6 +4,7 @@
 #include "cluster/interest.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "cluster/cluster_impl.h"
 #include "store/base/limits.h"
@@ -87,6 +88,16 @@ static void interest_down(struct cluster_watcher *w, struct cluster_peer *p, boo
     i->o.forget(i->o.ctx, p->id);
 }
 
+/* A 0 would make a name look like another one in every C string. */
+static bool row_fits(const struct interest_row *row)
+{
+    const struct text texts[] = {row->account, row->subject, row->queue};
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        if (texts[i].bytes != 0 && memchr(texts[i].at, 0, texts[i].bytes) != NULL) return false;
+    }
+    return row->subject.bytes <= LIMIT_SUBJECT_BYTES;
+}
+
 static void
 interest_frame(void *ctx, struct cluster_peer *from, enum cluster_lane lane, struct slice body)
 {
@@ -100,7 +111,7 @@ interest_frame(void *ctx, struct cluster_peer *from, enum cluster_lane lane, str
         row.subject = reader_text16(&r);
         row.queue = reader_text16(&r);
         row.count = reader_u32(&r);
-        if (r.bad || row.subject.bytes > LIMIT_SUBJECT_BYTES) return;
+        if (r.bad || !row_fits(&row)) return;
         i->o.row(i->o.ctx, from->id, &row);
     }
 }

@@ -47,10 +47,20 @@ static void link_piece(struct link *l, const struct frame *f)
     slice_release(&whole.body);
 }
 
+/* Each lane has its link. What holds the data link back (peer_hold) relies on it: a message that
+ * came by the other one would have nothing to wait behind. A last word goes over either. */
+static bool link_carries(const struct link *l, const struct frame *f)
+{
+    if (f->lane >= LANES) return false;
+    if (l->state != LINK_OPEN) return !f->more;
+    bool control = f->lane == CLUSTER_CONTROL;
+    return f->type == FRAME_HELLO || control == (l->kind == HELLO_CONTROL);
+}
+
 static void link_frame(struct link *l, const struct frame *f)
 {
     bool pieces = f->more || (l->piecing && f->lane == CLUSTER_DATA);
-    if (f->lane >= LANES || (f->more && l->state != LINK_OPEN)) {
+    if (!link_carries(l, f)) {
         link_fail(l, E_MALFORMED);
     } else if (pieces) {
         link_piece(l, f);

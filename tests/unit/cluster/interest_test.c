@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "cluster/interest.h"
+#include "cluster/peer.h"
 #include "cluster/relay.h"
 #include "store/base/writer.h"
 
@@ -189,6 +190,59 @@ static void a_message_names_the_interest_of_its_own_turn(void **state)
     assert_int_equal(seen_after, before + 1);
 }
 
+static bool link_ended(struct world *w)
+{
+    return w->m[0].downs > 0 && w->m[1].downs > 0;
+}
+
+/* It would have nothing to wait behind, and two of them no place to wait. */
+static void a_message_on_the_control_link_ends_the_peer(void **state)
+{
+    struct world *w = *state;
+    world_start_pair(w, 2, 1);
+    relay_on(w->m[1].c, on_message, &w->m[1]);
+    struct peer *p = CONTAINER_OF(cluster_peer(w->m[0].c, 12), struct peer, pub);
+    struct link *data = p->links[HELLO_DATA];
+    p->links[HELLO_DATA] = p->links[HELLO_CONTROL];
+    send_early(w, UINT64_MAX, "one");
+    send_early(w, UINT64_MAX, "two");
+    link_flush(p->links[HELLO_CONTROL]);
+    p->links[HELLO_DATA] = data;
+    REACH(w, link_ended);
+    assert_int_equal(w->m[1].messages, 0);
+}
+
+static bool last_row_there(struct world *w)
+{
+    return w->m[1].rows > 0;
+}
+
+static void a_row_with_a_zero_in_a_name_is_dropped(void **state)
+{
+    static const struct text rows[][3] = {
+        {TEXT("$G\0x"), TEXT("a"), TEXT("q")},
+        {TEXT("$G"), TEXT("a\0b"), TEXT("q")},
+        {TEXT("$G"), TEXT("a"), TEXT("q\0")},
+        {TEXT("$G"), TEXT("last"), TEXT("q")},
+    };
+    struct world *w = *state;
+    world_start_pair(w, 2, 1);
+    listen_interest(w, 1);
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct writer b;
+        writer_init(&b, 64);
+        writer_u8(&b, 0);
+        for (size_t k = 0; k < ARRAY_COUNT(rows[i]); k++)
+            writer_text16(&b, rows[i][k]);
+        writer_u32(&b, 1);
+        struct slice body = writer_take(&b);
+        cluster_send(w->m[0].c, 12, CLUSTER_CONTROL, FRAME_INTEREST, &body, 1);
+    }
+    REACH(w, last_row_there);
+    assert_int_equal(w->m[1].rows, 1);
+    assert_string_equal(w->m[1].last_row, "last");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -196,6 +250,8 @@ int main(void)
         WORLD_TEST(a_message_arrives_with_its_targets),
         WORLD_TEST(a_message_waits_for_the_interest_that_it_depends_on),
         WORLD_TEST(a_message_names_the_interest_of_its_own_turn),
+        WORLD_TEST(a_message_on_the_control_link_ends_the_peer),
+        WORLD_TEST(a_row_with_a_zero_in_a_name_is_dropped),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
