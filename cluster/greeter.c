@@ -142,6 +142,18 @@ static void greeter_data(struct link *l, struct peer *p, const struct hello *h)
     peer_link_open(p, l);
 }
 
+/* Everybody above knows a node by its id alone: two records of one would share votes and messages.
+ * A node that comes back under another name takes it along. */
+static bool greeter_id_taken(struct cluster *c, const struct peer *p, const struct hello *h)
+{
+    if (h->id == c->o.id) return true;
+    struct peer *other = peer_by_id(c, h->id);
+    if (other == NULL || other == p) return false;
+    if (other->links[HELLO_CONTROL] != NULL) return true;
+    peer_forget(other);
+    return false;
+}
+
 static void greeter_judge(struct link *l, const struct hello *h)
 {
     struct cluster *c = l->cluster;
@@ -158,6 +170,10 @@ static void greeter_judge(struct link *l, const struct hello *h)
             greeter_greet(l);
         greeter_refuse(l, v.refuse);
         if (fenced && c->o.on_fenced != NULL) c->o.on_fenced(c->o.ctx);
+        return;
+    }
+    if (greeter_id_taken(c, p, h)) {
+        greeter_refuse(l, REASON_ID_TAKEN);
         return;
     }
     l->greeted = true;

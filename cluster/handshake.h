@@ -36,7 +36,8 @@ enum hello_link { HELLO_CONTROL, HELLO_DATA };
     X(SILENT, "nothing was heard for too long")                                                    \
     X(SLOW, "too much waits to be sent")                                                           \
     X(HALF, "its other link is gone")                                                              \
-    X(STOPPING, "the node stops")
+    X(STOPPING, "the node stops")                                                                  \
+    X(ID_TAKEN, "another node has its id: the store of one is a copy of the other's")
 
 enum hello_reason {
 #define HELLO_REASON_ROW(name, text) REASON_##name,

@@ -74,6 +74,13 @@ struct peer *peer_greet(struct cluster *c, struct peer *p, const struct hello *h
     return p;
 }
 
+void peer_forget(struct peer *p)
+{
+    CHECK(!peer_linked(p));
+    p->pub.id = 0;
+    p->was_up = false;
+}
+
 bool peer_arbiter(const struct peer *p)
 {
     return strcmp(p->cluster->o.node_name, p->pub.name) < 0;

@@ -39,6 +39,8 @@ struct peer *peer_by_id(struct cluster *c, node_id id);
 struct handshake_known peer_known(const struct peer *p, struct mono now);
 /* After a greeting that was welcome: makes or renews the record. NULL: too many names. */
 struct peer *peer_greet(struct cluster *c, struct peer *p, const struct hello *h);
+/* Its node has another name now: the record, without links, stands for nobody. */
+void peer_forget(struct peer *p);
 /* Do we decide which of our links stays? */
 bool peer_arbiter(const struct peer *p);
 /* May this control link, greeted, stay? Drops an old one that it replaces. */

@@ -181,6 +181,41 @@ static void a_second_node_of_a_name_is_kept_out(void **state)
     assert_null(cluster_peer(w->m[0].c, 99));
 }
 
+static void a_copy_of_a_store_is_kept_out_under_any_name(void **state)
+{
+    struct world *w = *state;
+    world_start_pair(w, 2, 1);
+    const node_id ids[] = {world_plain[0].id, world_plain[1].id}; /* its own to the one it dials */
+    for (size_t i = 0; i < ARRAY_COUNT(ids); i++) {
+        struct start copy = {.name = "n4", .id = ids[i], .incarnation = 9, .boots = 9, .routes = 1};
+        world_start(w, 3, &copy);
+        world_run(w, world_never, 300 * NS_PER_MS);
+        assert_int_equal(world_ups(&w->m[3]), 0);
+        assert_int_equal(w->m[0].downs, 0);
+        assert_string_equal(cluster_peer(w->m[0].c, 12)->name, "n2");
+        world_stop(w, 3);
+        REACH(w, world_closed);
+    }
+}
+
+static bool renamed_up(struct world *w)
+{
+    const struct cluster_peer *p = cluster_peer(w->m[0].c, 12);
+    return p != NULL && p->up && world_ups(&w->m[0]) == 1;
+}
+
+static void a_node_with_a_new_name_is_reached_by_its_id(void **state)
+{
+    struct world *w = *state;
+    world_start_pair(w, 2, 1);
+    world_stop(w, 1);
+    REACH(w, world_closed);
+    struct start renamed = {.name = "n9", .id = 12, .incarnation = 1, .boots = 2, .routes = 1};
+    world_start(w, 1, &renamed);
+    REACH(w, renamed_up);
+    assert_string_equal(cluster_peer(w->m[0].c, 12)->name, "n9");
+}
+
 static void strangers_stay_out(void **state)
 {
     struct world *w = *state;
@@ -239,6 +274,8 @@ int main(void)
         WORLD_TEST(a_stopped_node_is_dead_at_once_and_comes_back),
         WORLD_TEST(an_older_start_of_a_name_is_fenced),
         WORLD_TEST(a_second_node_of_a_name_is_kept_out),
+        WORLD_TEST(a_copy_of_a_store_is_kept_out_under_any_name),
+        WORLD_TEST(a_node_with_a_new_name_is_reached_by_its_id),
         WORLD_TEST(strangers_stay_out),
         WORLD_TEST(a_nats_server_is_told_that_the_protocols_differ),
     };
