@@ -107,12 +107,15 @@ static bool somebody_lags(struct stream *s, stream_seq below)
 uint64_t apply_remove_below(struct stream *s, stream_seq seq)
 {
     uint64_t before = bytes_if_counted(s);
-    bool each = somebody_lags(s, seq) && !BUG_PURGE_NOT_COUNTED;
+    bool all = seq > stream_counts(s).last; /* nothing is left to wait for: no need to look at it */
+    bool each = !all && somebody_lags(s, seq) && !BUG_PURGE_NOT_COUNTED;
     uint64_t count = store_remove_below(s->store, seq, each ? gone_undelivered : NULL, s);
     if (count == 0) return 0;
     FOREACH_CONSUMER(c, s, true)
     {
-        if (consumer_settle_upto(c, seq - 1) > 0) apply_dirty_consumer(c);
+        bool waited = all && c->num_pending > 0 && !BUG_PURGE_NOT_COUNTED;
+        if (waited) c->num_pending = 0;
+        if (consumer_settle_upto(c, seq - 1) > 0 || waited) apply_dirty_consumer(c);
     }
     s->apply->removed = true;
     apply_counted(s, before, bytes_if_counted(s));
