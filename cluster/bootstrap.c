@@ -350,7 +350,8 @@ static void log_waiting(struct bootstrap *b)
     struct view v;
     view_now(b, &v);
     const struct route *missing = routes_missing(b->cluster);
-    const char *hindrance = view_hindrance(b, &v, view_digest(&v));
+    const char *hindrance = NULL;
+    if (v.count <= LIMIT_VOTERS) hindrance = view_hindrance(b, &v, view_digest(&v));
     if (v.count > LIMIT_VOTERS)
         LOG(INF, "Waiting to form a cluster: %zu nodes are here, at most %d can vote", v.count,
             LIMIT_VOTERS);
