@@ -21,17 +21,28 @@ static bool domain_deliver(struct sub *s, const struct message *m)
     return router_publish(e->o.router, &to) != 0;
 }
 
+/* A delivery's subject is the message's own, not the one that led here: it is no request, whatever
+ * subject a client named as its inbox. */
+static bool is_request(const struct message *m)
+{
+    return m->deliver.bytes == 0;
+}
+
+static bool domain_request(struct sub *s, const struct message *m)
+{
+    return is_request(m) && domain_deliver(s, m);
+}
 static bool fc_deliver(struct sub *s, const struct message *m)
 {
-    return push_fc_deliver(s->owner, m);
+    return is_request(m) && push_fc_deliver(s->owner, m);
 }
 static bool acks_deliver(struct sub *s, const struct message *m)
 {
-    return ack_deliver(s->owner, m);
+    return is_request(m) && ack_deliver(s->owner, m);
 }
 static bool calls_deliver(struct sub *s, const struct message *m)
 {
-    return api_deliver(s->owner, m);
+    return is_request(m) && api_deliver(s->owner, m);
 }
 
 static void account_sub(struct js_account *ja,
@@ -59,7 +70,7 @@ void engine_accounts_open_one(struct engine *e, struct account *a)
     account_sub(ja, &ja->fc, TEXT("$JS.FC.>"), fc_deliver);
     if (e->o.domain == NULL || e->o.domain[0] == '\0') return;
     snprintf(ja->domain_subject, sizeof ja->domain_subject, "$JS.%s.API.>", e->o.domain);
-    account_sub(ja, &ja->domain, text_of(ja->domain_subject), domain_deliver);
+    account_sub(ja, &ja->domain, text_of(ja->domain_subject), domain_request);
 }
 
 void engine_accounts_close(struct js_account *ja)

@@ -544,6 +544,25 @@ static void new_leader_counts_pending_from_when_it_took_over(void **test)
     inbox_close(&in);
 }
 
+/* An inbox may be any subject; what the engine itself listens to takes requests, not deliveries. */
+static void inbox_of_the_engine_gets_nothing_and_the_message_stays(void **test)
+{
+    (void)test;
+    static const char *const inboxes[] = {"$JS.API.INFO", "$JS.API.CONSUMER.MSG.NEXT.S.c",
+                                          "$JS.FC.S.c.1", "$JS.ACK.S.c.1.1.1.1.0"};
+    stream("S", ",'subjects':['*']");
+    consumer("S", "c", "'durable_name':'c','ack_policy':'explicit'");
+    publish("a", "1");
+    for (size_t i = 0; i < ARRAY_COUNT(inboxes); i++) {
+        publish_with(NEXT, inboxes[i], NULL, json("{'batch':1,'expires':1000000000}"));
+        world_turn();
+    }
+    world_wait(2 * NS_PER_S);
+    request(NEXT, json("{'batch':1,'expires':1000000000}"));
+    world_wait(200 * NS_PER_MS);
+    assert_string_equal(world_answer.all, "1\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -555,6 +574,7 @@ int main(void)
         WORLD_TEST(full_queue_refuses_another_pull),
         WORLD_TEST(waiting_pulls_take_turns),
         WORLD_TEST(pull_outlives_a_reconnect),
+        WORLD_TEST(inbox_of_the_engine_gets_nothing_and_the_message_stays),
         WORLD_TEST(double_ack_is_answered_and_settles),
         WORLD_TEST(nak_redelivers_at_once_or_later),
         WORLD_TEST(ack_wait_redelivers_and_progress_extends_it),
