@@ -193,6 +193,8 @@ void apply_consumer_drop(struct state *s, struct consumer *c);
 /* When a span of at least 0 that began at time_ns is over; a client's config may ask for 292 years,
  * so what lies beyond the last time that can be told is never: INT64_MAX. */
 int64_t apply_clock_after(int64_t time_ns, int64_t span_ns);
+/* As store_seq_at, but damage at that place ends the node: replicas must find the same. */
+stream_seq apply_clock_seq_at(struct stream *s, int64_t ns);
 /* The stream's deadline may have come nearer. */
 void apply_clock_due(struct stream *s, int64_t due_ns);
 /* Works its deadline out anew. */

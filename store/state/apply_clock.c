@@ -20,6 +20,17 @@ int64_t apply_clock_after(int64_t time_ns, int64_t span_ns)
     return time_ns > INT64_MAX - span_ns ? INT64_MAX : time_ns + span_ns;
 }
 
+stream_seq apply_clock_seq_at(struct stream *s, int64_t ns)
+{
+    struct store_cursor cursor = {0};
+    struct store_msg m;
+    stream_seq seq = store_seq_at(s->store, ns);
+    int rc = store_get(s->store, seq, &cursor, &m);
+    store_cursor_close(&cursor);
+    apply_read(rc);
+    return seq;
+}
+
 void apply_clock_due(struct stream *s, int64_t due_ns)
 {
     if (due_ns < s->apply->due_ns) expiry_queue_set(&s->state->due, s, due_ns);
@@ -150,7 +161,7 @@ static uint64_t expire_own(struct stream *s, uint64_t max)
 
 static uint64_t expire_age_simple(struct stream *s, int64_t upto_ns, uint64_t max)
 {
-    stream_seq first = stream_counts(s).first, below = store_seq_at(s->store, upto_ns + 1);
+    stream_seq first = stream_counts(s).first, below = apply_clock_seq_at(s, upto_ns + 1);
     if (below > first && below - first > max) below = first + max;
     return below > first ? apply_remove_below(s, below) : 0;
 }

@@ -207,7 +207,8 @@ static void copy_store(struct copy *c, struct store_msg *m, struct slice owner)
 static bool copy_one(struct copy *c, const struct store_msg *m)
 {
     struct stream *s = c->to;
-    if (c->mirror && m->seq <= stream_counts(s).last) return true;
+    struct store_counts counts = stream_counts(s);
+    if (c->mirror && m->seq <= counts.last) return true;
     size_t header_bytes;
     struct slice owner = copy_bytes(c, m, &header_bytes);
     struct text all = {.at = (const char *)owner.at, .bytes = owner.bytes};
@@ -221,7 +222,8 @@ static bool copy_one(struct copy *c, const struct store_msg *m)
     if (rc == 0) {
         if (c->mirror) {
             out.seq = m->seq;
-            out.time_ns = m->time_ns;
+            /* An origin made anew by a restore may be older than what came before. */
+            out.time_ns = m->time_ns < counts.last_ns ? counts.last_ns : m->time_ns;
         }
         c->bytes += owner.bytes;
         copy_store(c, &out, owner);
@@ -249,7 +251,7 @@ static void copy_begin(struct copy *c)
     if (!first) return;
     if (c->config->opt_start_seq != 0) a->seq = c->config->opt_start_seq - 1;
     if (c->config->opt_start_time_ns != INT64_MIN)
-        a->seq = store_seq_at(c->from->store, c->config->opt_start_time_ns) - 1;
+        a->seq = apply_clock_seq_at(c->from, c->config->opt_start_time_ns) - 1;
 }
 
 /* A work queue's message is done when it was copied. */

@@ -74,6 +74,8 @@ static int restore_message(struct apply *a, struct stream *s, struct reader r)
         return apply_fail(a, JS_STREAM_RESTORE, "message %" PRIu64 " is malformed", m.seq);
     if ((s->apply->checks & CHECK_ACCOUNT) && apply_publish_fits(a, s, &m) != 0) return E_INVAL;
     int64_t ttl_ns = s->config.allow_msg_ttl && m.header.bytes != 0 ? header_ttl(m.header) : 0;
+    /* What is published next is of now: times must not descend, whatever clock the backup is of. */
+    if (m.time_ns > a->state->now_ns) m.time_ns = a->state->now_ns;
     store_skip_to(s->store, m.seq - 1);
     apply_publish_store(s, &m, a->payload, ttl_ns);
     a->result.count++;

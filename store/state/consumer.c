@@ -12,6 +12,7 @@
 #include "store/base/bug.h"
 #include "store/base/err.h"
 #include "store/base/subject_match.h"
+#include "store/state/apply.h"
 
 #define SCAN_MAX 1000 /* messages that one consumer_next looks at */
 #define PENDING_MIN 16
@@ -127,7 +128,7 @@ static stream_seq start_before(struct consumer *c, struct store_counts counts)
         if (start > counts.last + 1) start = counts.last + 1;
         break;
     case DELIVER_BY_START_TIME:
-        start = store_seq_at(c->stream->store, c->config.opt_start_time_ns);
+        start = apply_clock_seq_at(c->stream, c->config.opt_start_time_ns);
         break;
     }
     return start < counts.first ? counts.first - 1 : start - 1;

@@ -5,14 +5,23 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "store/base/err.h"
+#include "store/base/logger.h"
 #include "store/state/apply.h"
 #include "tests/lib/state_world.h"
 
 static struct state_world w;
+
+static void quiet(enum logger_level level, const char *line)
+{
+    (void)level;
+    (void)line;
+}
 
 static int open_world(void **state)
 {
@@ -176,6 +185,33 @@ static void expired_messages_leave_consumers(void **state)
     assert_int_equal(c->pending_count, 0);
 }
 
+/* What the others remove this node can't tell: it must not keep it and go on. */
+static void expiry_over_a_damaged_block_ends_the_node(void **state)
+{
+    (void)state;
+    int status;
+    char body[5000] = {0};
+    struct stream *s = stream("{\"name\":\"S\",\"max_age\":10000000000}");
+    uint32_t id = s->id;
+    memset(body, 'x', sizeof body - 1);
+    for (int i = 0; i < 10; i++) /* two blocks */
+        state_world_put(&w, s, "S", body);
+    state_world_flush(&w);
+    state_world_crash(&w);
+    s = state_stream_by_id(w.state, id);
+    assert_true(mem_kv_damage(w.kv, 2, 60));
+    w.now_ns += 20 * SECOND;
+    pid_t child = fork();
+    if (child == 0) {
+        logger_redirect(quiet);
+        (void)state_world_expire(&w, s, 100);
+        _exit(0);
+    }
+    assert_true(child > 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(WEXITSTATUS(status), EXIT_CORRUPT);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -186,6 +222,7 @@ int main(void)
         TEST(a_ttl_ends_a_message_and_never_exempts_from_age),
         TEST(the_last_of_a_subject_leaves_a_marker_that_leaves_none),
         TEST(expired_messages_leave_consumers),
+        TEST(expiry_over_a_damaged_block_ends_the_node),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

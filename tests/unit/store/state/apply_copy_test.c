@@ -10,6 +10,7 @@
 
 #include "store/base/err.h"
 #include "store/state/apply.h"
+#include "store/state/backup.h"
 #include "tests/lib/state_world.h"
 
 static struct state_world w;
@@ -268,6 +269,48 @@ static void a_header_without_its_blank_line_is_copied(void **state)
     expect_header(to, 2, "NATS/1.0\r\nA: b\r\nNats-Stream-Source: S 2 > > s.a\r\n\r\n");
 }
 
+static void restore(enum restore_step step, uint32_t stream, const char *config, struct text r)
+{
+    struct writer c;
+    writer_init(&c, 0);
+    entry_put_restore(&c, &(struct command_restore){.step = (uint8_t)step,
+                                                    .stream = stream,
+                                                    .account = TEXT("A"),
+                                                    .config = text_of(config),
+                                                    .records = r});
+    state_world_apply(&w, &c);
+    assert_int_equal(w.result.error, JS_OK);
+}
+
+/* The origin went and came back from an older backup: the mirror's times ascend all the same. */
+static void a_mirrors_times_ascend_whatever_its_origin_does(void **state)
+{
+    (void)state;
+    static const char config[] = "{\"name\":\"S\",\"subjects\":[\"s.*\"]}";
+    struct stream *from = stream(config);
+    struct stream *m = stream("{\"name\":\"M\",\"mirror\":{\"name\":\"S\"}}");
+    state_world_put(&w, from, "s.a", "1");
+    assert_int_equal(copy(m, 0, 10), 1);
+    struct writer c, records;
+    writer_init(&c, 0);
+    writer_init(&records, 0);
+    entry_put_stream_delete(&c, &(struct command_stream_delete){from->id});
+    state_world_apply(&w, &c);
+    struct store_msg old = {.seq = 5, .time_ns = 1, .subject = TEXT("s.a"), .body = TEXT("2")};
+    backup_put_message(&records, &old);
+    backup_put_end(&records, 5, 1);
+    struct text all = {.at = (const char *)records.base, .bytes = records.bytes};
+    restore(RESTORE_BEGIN, 0, config, (struct text){0});
+    uint32_t id = w.result.stream->id;
+    restore(RESTORE_RECORDS, id, "", all);
+    restore(RESTORE_FINISH, id, config, (struct text){0});
+    assert_int_equal(copy(m, 0, 10), 1);
+    struct store_counts counts = stream_counts(m);
+    assert_int_equal(counts.last, 5);
+    assert_true(counts.first_ns <= counts.last_ns);
+    writer_free(&records);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -281,6 +324,7 @@ int main(void)
         TEST(configs_are_checked),
         TEST(what_is_stored_is_republished),
         TEST(a_header_without_its_blank_line_is_copied),
+        TEST(a_mirrors_times_ascend_whatever_its_origin_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
