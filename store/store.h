@@ -132,7 +132,8 @@ void store_subjects(struct store_stream *ss, struct text filter,
                     void (*each)(void *ctx, struct text subject, const struct store_subject *row), void *ctx);
 /* Messages at or after `from` that match one of the filters (count 0: any). */
 uint64_t store_count(struct store_stream *ss, stream_seq from, const struct text *filters, size_t count);
-/* Live sequences missing between first and last. */
+/* Sequences missing between first and last: how many; each is called for all of them, or for none
+ * when they are more than a million. */
 uint64_t store_deleted(struct store_stream *ss, void (*each)(void *ctx, stream_seq seq), void *ctx);
 
 /* Figures for monitoring. */
