@@ -57,6 +57,34 @@ bool deliver_again(const struct js_consumer *jc)
     return jc->again_at < jc->again_count;
 }
 
+/* What can't be read isn't gone: it stays pending, and the log says that it is there. */
+static int deliver_read(struct js_consumer *jc, stream_seq seq, struct store_msg *m)
+{
+    int rc = store_get(jc->consumer->stream->store, seq, &jc->cursor, m);
+    if (rc != 0 && rc != E_NOTFOUND) {
+        LOG_CODE(ERR, LOG_CORRUPT, "stream %s: message %llu can't be read: not delivered to %.*s",
+                 jc->stream->name, (unsigned long long)seq, (int)jc->consumer->name.bytes,
+                 jc->consumer->name.at);
+    }
+    return rc;
+}
+
+/* The next new message. Not 0: nothing to be had in this turn. */
+static int deliver_next(struct js_consumer *jc, struct store_msg *m)
+{
+    stream_seq scanned = 0;
+    int rc = consumer_next(jc->consumer, jc->position, &jc->cursor, &scanned, m);
+    if (rc == E_AGAIN) {
+        jc->position = scanned;
+        engine_consumer_later(jc);
+    } else if (rc != 0 && rc != E_NOTFOUND) {
+        LOG_CODE(ERR, LOG_CORRUPT, "stream %s: a message behind %llu can't be read: %.*s waits",
+                 jc->stream->name, (unsigned long long)scanned, (int)jc->consumer->name.bytes,
+                 jc->consumer->name.at);
+    }
+    return rc;
+}
+
 /* ---- on its way to the client ---- */
 
 static size_t put_number(char *to, uint64_t v)
@@ -173,8 +201,7 @@ static void deliver_applied_pull(struct js_consumer *jc, const struct state_deli
         }
         /* Gone meanwhile, and out of pending too: the request goes on, pull_tick tells the leader.
          */
-        if (store_get(jc->consumer->stream->store, d->items[i].sseq, &jc->cursor, &m) != 0)
-            continue;
+        if (deliver_read(jc, d->items[i].sseq, &m) != 0) continue;
         if (!deliver_send(jc, &m, &d->items[i], a, to, deliver_pin(jc, p, pin), &bytes))
             ack_undeliverable(jc, d->items + i, 1);
         pull_sent(p, bytes, &d->items[i]);
@@ -192,7 +219,7 @@ static void deliver_applied_push(struct js_consumer *jc, const struct state_deli
     for (size_t i = 0; i < d->count; i++) {
         struct store_msg m;
         int64_t bytes = 0;
-        if (store_get(c->stream->store, d->items[i].sseq, &jc->cursor, &m) != 0) continue;
+        if (deliver_read(jc, d->items[i].sseq, &m) != 0) continue;
         if (!deliver_send(jc, &m, &d->items[i], jc->stream->account, c->config.deliver_subject,
                           (struct text){0}, &bytes)) {
             ack_undeliverable(jc, d->items + i, d->count - i);
@@ -279,7 +306,9 @@ deliver_pick_again(struct js_consumer *jc, struct deliver_slot *slot, struct del
         struct store_msg m;
         if (consumer_find(c, seq) == NULL) continue;
         if (slot->bytes_max != INT64_MAX) {
-            if (store_get(c->stream->store, seq, &jc->cursor, &m) != 0) continue;
+            int rc = deliver_read(jc, seq, &m);
+            if (rc != 0 && rc != E_NOTFOUND) redeliver_delivered(jc, NULL, 0); /* tried later */
+            if (rc != 0) continue;
             if (!deliver_fits(jc, slot, &m)) return;
         }
         p->again[p->again_count++] = seq;
@@ -311,19 +340,8 @@ static void deliver_pick_fresh(struct js_consumer *jc,
 {
     while (available != 0 && p->again_count + p->fresh_count < slot->count) {
         struct store_msg m;
-        stream_seq scanned = 0;
-        int rc = consumer_next(jc->consumer, jc->position, &jc->cursor, &scanned, &m);
-        if (rc == E_AGAIN) {
-            jc->position = scanned;
-            engine_consumer_later(jc);
-            return;
-        }
-        if (rc == E_CORRUPT) {
-            LOG_CODE(ERR, LOG_CORRUPT,
-                     "stream %s: a message behind %llu can't be read: consumer waits",
-                     jc->stream->name, (unsigned long long)jc->position);
-        }
-        if (rc != 0 || !deliver_fits(jc, slot, &m) || !deliver_replay(jc, &m)) return;
+        if (deliver_next(jc, &m) != 0) return;
+        if (!deliver_fits(jc, slot, &m) || !deliver_replay(jc, &m)) return;
         p->fresh[p->fresh_count++] = m.seq;
         jc->position = m.seq;
         available--;
@@ -435,13 +453,8 @@ static bool deliver_local_one(struct js_consumer *jc, struct deliver_slot *slot)
 {
     struct consumer *c = jc->consumer;
     struct store_msg m;
-    stream_seq scanned = 0;
-    int rc = consumer_next(c, jc->position, &jc->cursor, &scanned, &m);
-    if (rc == E_AGAIN) {
-        jc->position = scanned;
-        engine_consumer_later(jc);
-    }
-    if (rc != 0 || !deliver_fits(jc, slot, &m) || !deliver_replay(jc, &m)) return false;
+    if (deliver_next(jc, &m) != 0) return false;
+    if (!deliver_fits(jc, slot, &m) || !deliver_replay(jc, &m)) return false;
     struct account *a = jc->stream->account;
     struct pull_request *p = NULL;
     struct text to = c->config.deliver_subject;

@@ -12,6 +12,7 @@
 #include "broker/js/message_find.h"
 #include "broker/js/publish_headers.h"
 #include "store/base/err.h"
+#include "store/base/logger.h"
 
 #define DIRECT_BATCH_BYTES                                                                         \
     MIB(8) /* of one answer without max_bytes: well below a connection's max_pending */
@@ -124,15 +125,25 @@ static bool direct_full(const struct direct_answer *a)
 
 /* ---- one, a batch ---- */
 
+/* Damaged: never as if it were absent. False: rc is no such error. */
+static bool direct_unreadable(struct direct_answer *a, int rc)
+{
+    if (rc == 0 || rc == E_NOTFOUND) return false;
+    LOG_CODE(ERR, LOG_CORRUPT, "stream %.*s: a message behind %llu can't be read: a get failed",
+             (int)a->stream->config.name.bytes, a->stream->config.name.at,
+             (unsigned long long)a->last);
+    direct_status(a->call, "500 Message Unreadable");
+    return true;
+}
+
 static void direct_one(struct direct_answer *a)
 {
     struct store_msg m;
     int rc = message_find(a->stream, &a->want, &a->cursor, &m);
     if (rc == 0) {
         direct_send(a, &m);
-    } else {
-        direct_status(a->call,
-                      rc == E_NOTFOUND ? "404 Message Not Found" : "500 Message Unreadable");
+    } else if (!direct_unreadable(a, rc)) {
+        direct_status(a->call, "404 Message Not Found");
     }
 }
 
@@ -143,15 +154,18 @@ static void direct_batch(struct direct_answer *a)
     bool timed = w->start_ns != MESSAGE_NO_TIME;
     stream_seq from = timed ? store_seq_at(a->stream->store, w->start_ns) : w->seq;
     uint64_t sent = 0;
+    int rc = 0;
     if (from == 0) from = 1;
     a->batch = true;
     a->pending = store_count(a->stream->store, from, &w->next_by, w->next_by.bytes != 0 ? 1 : 0);
     while (sent < w->batch && !direct_full(a)) {
-        if (message_next(a->stream, from, w->next_by, &a->cursor, &m) != 0) break;
+        rc = message_next(a->stream, from, w->next_by, &a->cursor, &m);
+        if (rc != 0) break;
         from = m.seq + 1;
         direct_send(a, &m);
         sent++;
     }
+    if (direct_unreadable(a, rc)) return;
     if (sent == 0) {
         direct_status(a->call, "404 Message Not Found");
         return;
@@ -166,6 +180,7 @@ struct direct_found {
     stream_seq up_to;
     stream_seq *seqs;
     size_t count, max;
+    int rc; /* the first failure to read */
 };
 
 static void found_add(struct direct_found *f, stream_seq seq)
@@ -181,12 +196,16 @@ static void found_subject(void *ctx, struct text subject, const struct store_sub
 {
     struct direct_found *f = ctx;
     struct store_msg m;
-    if (f->count > 2 * DIRECT_MULTI_MAX) return;
+    if (f->count > 2 * DIRECT_MULTI_MAX || f->rc != 0) return;
     if (row->last <= f->up_to) {
         found_add(f, row->last);
-    } else if (store_last(f->answer->stream->store, subject, f->up_to, &f->answer->cursor, &m) ==
-               0) {
+        return;
+    }
+    int rc = store_last(f->answer->stream->store, subject, f->up_to, &f->answer->cursor, &m);
+    if (rc == 0) {
         found_add(f, m.seq);
+    } else if (rc != E_NOTFOUND) {
+        f->rc = rc;
     }
 }
 
@@ -217,6 +236,20 @@ static stream_seq multi_up_to(const struct direct_answer *a)
     return behind == 0 ? 0 : behind - 1;
 }
 
+static void multi_send(struct direct_answer *a, const struct direct_found *f)
+{
+    uint64_t most = a->want.batch != 0 ? a->want.batch : f->count;
+    a->batch = true;
+    a->pending = f->count;
+    for (size_t i = 0; i < f->count && i < most && !direct_full(a); i++) {
+        struct store_msg m;
+        int rc = store_get(a->stream->store, f->seqs[i], &a->cursor, &m);
+        if (direct_unreadable(a, rc)) return;
+        if (rc == 0) direct_send(a, &m);
+    }
+    direct_end(a, f->up_to);
+}
+
 static void direct_multi(struct direct_answer *a)
 {
     struct message_want *w = &a->want;
@@ -227,17 +260,11 @@ static void direct_multi(struct direct_answer *a)
     found_order(&f, w->seq);
     if (f.count > DIRECT_MULTI_MAX) {
         direct_status(a->call, "413 Too Many Results");
-    } else if (f.count == 0) {
-        direct_status(a->call, "404 No Results");
-    } else {
-        uint64_t most = w->batch != 0 ? w->batch : f.count;
-        a->batch = true;
-        a->pending = f.count;
-        for (size_t i = 0; i < f.count && i < most && !direct_full(a); i++) {
-            struct store_msg m;
-            if (store_get(a->stream->store, f.seqs[i], &a->cursor, &m) == 0) direct_send(a, &m);
-        }
-        direct_end(a, f.up_to);
+    } else if (!direct_unreadable(a, f.rc)) {
+        if (f.count != 0)
+            multi_send(a, &f);
+        else
+            direct_status(a->call, "404 No Results");
     }
     free(f.seqs);
 }

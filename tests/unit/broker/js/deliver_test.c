@@ -563,6 +563,50 @@ static void inbox_of_the_engine_gets_nothing_and_the_message_stays(void **test)
     assert_string_equal(world_answer.all, "1\n");
 }
 
+static void flushed(void *ctx, struct store_at at)
+{
+    (void)at;
+    *(bool *)ctx = true;
+}
+/* Flushed into a map that forgets: what was published can't be read any more. */
+static void damage_all(void)
+{
+    bool done = false;
+    assert_int_equal(state_flush(world->state, flushed, &done), 0);
+    fake_work(&world->env);
+    assert_true(done);
+    store_applied(world->store, state_at(world->state), GIB(1)); /* out of memory too */
+}
+
+/* Damaged isn't gone: a consumer waits, and a get fails with a status of its own. */
+static void unreadable_message_is_not_passed_over(void **test)
+{
+    (void)test;
+    static const char *const gets[] = {"{'seq':1}", "{'batch':5}", "{'multi_last':['s.>']}",
+                                       "{'multi_last':['s.>'],'up_to_seq':1}"};
+    stream("S", ",'subjects':['s.>'],'allow_direct':true");
+    consumer("S", "c", "'durable_name':'c','ack_policy':'explicit','ack_wait':1000000000");
+    consumer("S", "l", "'ack_policy':'none'");
+    publish("s.a", "1");
+    publish("s.a", "2");
+    request(NEXT, json("{'batch':1,'expires':1000000000}"));
+    assert_string_equal(world_answer.all, "1\n");
+    damage_all();
+    for (size_t i = 0; i < ARRAY_COUNT(gets); i++) {
+        request("$JS.API.DIRECT.GET.S", json(gets[i]));
+        assert_int_equal(world_answer.count, 1);
+        assert_string_equal(world_answer.header, "NATS/1.0 500 Message Unreadable\r\n\r\n");
+    }
+    world_wait(2 * NS_PER_S);
+    request(NEXT, json("{'batch':2,'expires':1000000000,'max_bytes':1000}"));
+    world_wait(1500 * NS_PER_MS);
+    request("$JS.API.CONSUMER.MSG.NEXT.S.l", json("{'batch':2,'expires':1000000000}"));
+    world_wait(1500 * NS_PER_MS);
+    assert_holds(request("$JS.API.CONSUMER.INFO.S.c", ""), json("'num_ack_pending':1"));
+    assert_holds(world_answer.body, json("'num_pending':1"));
+    assert_holds(request("$JS.API.CONSUMER.INFO.S.l", ""), json("'num_pending':2"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -575,6 +619,7 @@ int main(void)
         WORLD_TEST(waiting_pulls_take_turns),
         WORLD_TEST(pull_outlives_a_reconnect),
         WORLD_TEST(inbox_of_the_engine_gets_nothing_and_the_message_stays),
+        WORLD_TEST(unreadable_message_is_not_passed_over),
         WORLD_TEST(double_ack_is_answered_and_settles),
         WORLD_TEST(nak_redelivers_at_once_or_later),
         WORLD_TEST(ack_wait_redelivers_and_progress_extends_it),
