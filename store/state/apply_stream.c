@@ -39,7 +39,8 @@ check_overlap(struct apply *a, const struct account *account, const struct strea
     return 0;
 }
 
-/* Bytes that streams of that storage have reserved by max_bytes, but for the one of this name. */
+/* Bytes that streams of that storage have reserved by max_bytes, but for the one of this name; at
+ * most INT64_MAX, which no limit allows more than. */
 static uint64_t reserved(const struct account *account, const struct stream_config *c)
 {
     uint64_t bytes = 0;
@@ -47,6 +48,7 @@ static uint64_t reserved(const struct account *account, const struct stream_conf
         const struct stream_config *other = &account->streams[i]->config;
         if (other->storage != c->storage || other->max_bytes <= 0) continue;
         if (!text_equal(other->name, c->name)) bytes += (uint64_t)other->max_bytes;
+        if (bytes > INT64_MAX) bytes = INT64_MAX;
     }
     return bytes;
 }

@@ -216,6 +216,22 @@ static void a_deleted_stream_takes_its_consumers_along(void **state)
     assert_int_equal(state_account_counts(w.state, TEXT("A")).consumers, 0);
 }
 
+/* Two streams that each reserve all there can be: together they are still too much. */
+static void reservations_never_wrap(void **state)
+{
+    (void)state;
+    struct account_limits limits = {-1, -1, -1, -1, -1, -1, -1, false};
+    struct writer c;
+    writer_init(&c, 0);
+    assert_non_null(state_world_stream(&w, "{\"name\":\"A1\",\"max_bytes\":9223372036854775807}"));
+    assert_non_null(state_world_stream(&w, "{\"name\":\"A2\",\"max_bytes\":9223372036854775807}"));
+    limits.max_storage = 1000;
+    entry_put_account_limits(&c, &(struct command_account_limits){TEXT("A"), limits});
+    state_world_apply(&w, &c);
+    assert_null(state_world_stream(&w, "{\"name\":\"A3\",\"max_bytes\":500}"));
+    assert_int_equal(w.result.error, JS_STORAGE_RESOURCES_EXCEEDED);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_world, close_world)
 int main(void)
 {
@@ -227,6 +243,7 @@ int main(void)
         TEST(keep_counts_messages_not_sequences),
         TEST(what_is_denied_is_denied),
         TEST(a_deleted_stream_takes_its_consumers_along),
+        TEST(reservations_never_wrap),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
