@@ -82,7 +82,8 @@ static int restore_message(struct apply *a, struct stream *s, struct reader r)
     return 0;
 }
 
-/* The config as if a client had sent it: a backup may hold what no create would take. */
+/* The config as if a client had sent it: a backup may hold what no create would take. Not against
+ * its stream, which may have been changed after the consumer was made. */
 static bool config_sound(const struct consumer *c)
 {
     struct writer w;
@@ -93,7 +94,7 @@ static bool config_sound(const struct consumer *c)
     json_out_init(&j, &w, false);
     consumer_config_encode(&c->config, &j, NULL);
     struct text json = {.at = (const char *)w.base, .bytes = w.bytes};
-    int rc = consumer_config_decode(json, &c->stream->config, &config, &error);
+    int rc = consumer_config_decode(json, NULL, &config, &error);
     if (rc == 0) consumer_config_free(&config);
     writer_free(&w);
     return rc == 0;

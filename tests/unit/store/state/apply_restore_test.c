@@ -233,6 +233,23 @@ static void times_ascend_also_behind_a_message_from_the_future(void **state)
     writer_free(&records);
 }
 
+/* The stream's replicas were lowered after its consumer was made. */
+static void a_consumer_older_than_its_streams_config_is_taken(void **state)
+{
+    (void)state;
+    struct writer out;
+    writer_init(&out, 0);
+    assert_int_equal(step(RESTORE_BEGIN, 0, CONFIG, (struct text){0}), JS_OK);
+    struct stream *s = state_stream_by_id(w.state, w.result.stream->id);
+    struct consumer c = {.stream = s};
+    static const char config[] = "{\"name\":\"c\",\"ack_policy\":\"explicit\",\"num_replicas\":3}";
+    assert_int_equal(consumer_config_read(text_of(config), &c.config), 0);
+    backup_put_consumer(&out, &c);
+    assert_int_equal(step(RESTORE_RECORDS, s->id, "", text_in(&out)), JS_OK);
+    consumer_config_free(&c.config);
+    writer_free(&out);
+}
+
 static void count_one(void *ctx, stream_seq seq)
 {
     uint64_t *count = ctx;
@@ -269,6 +286,7 @@ int main(void)
         TEST(a_consumer_that_cant_be_is_refused),
         TEST(times_ascend_also_behind_a_message_from_the_future),
         TEST(a_gap_of_any_width_is_no_work),
+        TEST(a_consumer_older_than_its_streams_config_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
