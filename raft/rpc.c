@@ -18,6 +18,8 @@ enum rpc_field {
 };
 
 #define RPC_HEAD_BYTES 2
+/* No election gets near it. A term is adopted and stored: behind the highest there is no next. */
+#define RPC_TERM_MAX (UINT64_MAX / 2)
 #define RPC_SMALL_BYTES_MAX (RPC_HEAD_BYTES + 6 * 8 + 1)
 
 /* clang-format off */
@@ -90,7 +92,7 @@ int rpc_decode(struct slice message, struct rpc *out)
     if (fields & REJECTED) out->rejected = reader_u64(&r);
     if (fields & CANDIDATE) out->candidate = reader_u64(&r);
     if (fields & FLAGS) out->flags = reader_u8(&r);
-    if ((fields & TERM) && out->term == 0) return E_MALFORMED;
+    if ((fields & TERM) && (out->term == 0 || out->term > RPC_TERM_MAX)) return E_MALFORMED;
     return r.bad || reader_left(&r) != 0 ? E_MALFORMED : 0;
 }
 
@@ -147,7 +149,8 @@ int rpc_append_decode(struct slice message, struct rpc_append *out)
     out->flags = reader_u8(&r);
     out->count = reader_u32(&r);
     if (r.bad || out->count > reader_left(&r) / RPC_ENTRY_HEAD_BYTES) return E_MALFORMED;
-    if (out->term == 0 || out->prev_term > out->term) return E_MALFORMED;
+    if (out->term == 0 || out->term > RPC_TERM_MAX) return E_MALFORMED;
+    if (out->prev_term > out->term) return E_MALFORMED;
     if ((out->prev == 0) != (out->prev_term == 0)) return E_MALFORMED;
     if (out->prev > UINT64_MAX / 2) return E_MALFORMED;
     out->entries = reader_sub(&r, (size_t)out->count * RPC_ENTRY_HEAD_BYTES);

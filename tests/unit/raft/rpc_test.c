@@ -182,6 +182,27 @@ static void configuration_comes_back_and_a_damaged_one_is_refused(void **state)
     slice_release(&bytes);
 }
 
+static void a_term_without_a_next_is_malformed(void **state)
+{
+    (void)state;
+    const log_term terms[] = {UINT64_MAX, UINT64_MAX / 2 + 1, UINT64_MAX / 2};
+    for (size_t i = 0; i < ARRAY_COUNT(terms); i++) {
+        int wanted = terms[i] > UINT64_MAX / 2 ? E_MALFORMED : 0;
+        const struct rpc m = {.type = RPC_KEEPALIVE, .term = terms[i]};
+        struct slice bytes = rpc_encode(&m);
+        struct rpc out;
+        assert_int_equal(rpc_decode(bytes, &out), wanted);
+        slice_release(&bytes);
+        struct rpc_append a = {.term = terms[i], .prev = 1, .prev_term = 1}, back;
+        struct writer w;
+        writer_init(&w, RPC_APPEND_HEAD_BYTES);
+        rpc_append_head(&w, &a);
+        bytes = writer_take(&w);
+        assert_int_equal(rpc_append_decode(bytes, &back), wanted);
+        slice_release(&bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +211,7 @@ int main(void)
         cmocka_unit_test(only_what_a_leader_can_send_is_taken),
         cmocka_unit_test(batch_names_its_leaders_term_and_how_far_it_is),
         cmocka_unit_test(configuration_comes_back_and_a_damaged_one_is_refused),
+        cmocka_unit_test(a_term_without_a_next_is_malformed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
