@@ -42,6 +42,13 @@ static struct rocks *self(struct kv *kv)
     return (struct rocks *)(void *)kv;
 }
 
+/* RocksDB's own word for it, of its LOCK file: nothing failed, somebody else has the store open. */
+static bool is_locked(const char *text)
+{
+    return (strstr(text, "lock file") != NULL && strstr(text, "temporarily unavailable") != NULL) ||
+           strstr(text, "lock hold by") != NULL;
+}
+
 /* RocksDB's text becomes an error code here; the text goes to the log. */
 static int take_error(char *text, const char *what)
 {
@@ -407,7 +414,9 @@ int kv_rocks_open(struct env *env, const char *dir, uint64_t cache_bytes, struct
     char *error = open_once(r, dir, direct_possible(dir));
     if (error != NULL) {
         release(r);
-        return take_error(error, "open");
+        if (!is_locked(error)) return take_error(error, "open");
+        rocksdb_free(error);
+        return E_BUSY;
     }
     r->write_options = rocksdb_writeoptions_create();
     rocksdb_writeoptions_disable_WAL(r->write_options, 1);

@@ -74,6 +74,13 @@ static int teardown(void **state)
     return system(rm);
 }
 
+static void store_that_is_open_already_is_busy(void **state)
+{
+    struct fixture *f = *state;
+    struct kv *kv = NULL;
+    assert_int_equal(kv_rocks_open(f->env, f->dir, MIB(8), &kv), E_BUSY);
+}
+
 static void flushed(void *ctx, struct store_at at)
 {
     struct fixture *f = ctx;
@@ -447,6 +454,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         ON_ROCKS(what_was_flushed_is_there_after_a_restart_and_nothing_else),
+        ON_ROCKS(store_that_is_open_already_is_busy),
         ON_ROCKS(a_purged_stream_gives_its_files_back),
         ON_ROCKS(a_deleted_stream_gives_its_files_back_even_over_a_restart),
         ON_ROCKS(rewritten_keys_are_cleaned),
