@@ -242,6 +242,26 @@ static void warn_unserved(struct conf_loader *l)
     }
 }
 
+/* Nobody must believe that messages pass between accounts, or that a mapping holds. */
+static void warn_accounts(struct conf_loader *l)
+{
+    const struct conf *c = l->conf;
+    for (size_t i = 0; i < c->account_count; i++) {
+        const struct conf_account *a = &c->accounts[i];
+        const struct {
+            const char *name;
+            bool given;
+        } keys[] = {{"exports", a->export_count != 0},
+                    {"imports", a->import_count != 0},
+                    {"mappings", a->mappings != NULL}};
+        for (size_t k = 0; k < ARRAY_COUNT(keys); k++) {
+            if (!keys[k].given) continue;
+            conf_value_warn(l, NULL, "account %s: %s has no effect: it is not supported", a->name,
+                            keys[k].name);
+        }
+    }
+}
+
 int conf_finish(struct conf *c)
 {
     struct conf_loader l = loader_of(c);
@@ -260,6 +280,7 @@ int conf_finish(struct conf *c)
     finish_cluster(&l);
     finish_accounts(&l);
     warn_unserved(&l);
+    warn_accounts(&l);
     check_tls(&l, "tls", &c->tls);
     check_tls(&l, "cluster", &c->cluster.tls);
     if (c->mappings != NULL)

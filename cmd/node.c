@@ -142,8 +142,10 @@ static void watch_result(void *ctx, const struct apply_result *r)
 static void node_listen(struct node *n)
 {
     if (n->listening || n->stopping) return;
-    if (broker_listen(n->broker) != 0)
-        FATAL(EXIT_USAGE, "can't listen for clients: address in use");
+    int rc = broker_listen(n->broker);
+    if (rc != 0)
+        FATAL(EXIT_USAGE, "can't listen for clients on %s:%d: %s", n->o.broker.host,
+              n->o.broker.port, err_text(rc));
     n->listening = true;
     if (n->o.ready != NULL) n->o.ready(n->o.ctx);
 }
@@ -243,10 +245,12 @@ static int open_state(struct node *n, const char *data_dir)
     struct kv *kv = NULL;
     uint64_t budget = n->o.budget_bytes;
     int rc = n->o.kv_open(n->o.kv_ctx, n->o.env, data_dir, budget / 4, &kv);
-    if (rc != 0) {
+    if (rc == E_BUSY) {
+        LOG(ERR, "store in %s is in use: another process has it open", data_dir);
+    } else if (rc != 0) {
         LOG(ERR, "store in %s: %s", data_dir, err_text(rc));
-        return rc;
     }
+    if (rc != 0) return rc;
     struct store_options so = {.env = n->o.env, .kv = kv, .budget_bytes = budget};
     struct store_at at;
     rc = store_open(&so, &n->store, &at);
@@ -378,6 +382,17 @@ static int open_broker(struct node *n)
     return 0;
 }
 
+/* It never ran: nothing is in flight. What needs turns of the loop to close (links, listeners) ends
+ * with the process. */
+static void node_abandon(struct node *n)
+{
+    if (n->broker != NULL || n->cluster != NULL) return;
+    if (n->group != NULL) group_close(n->group);
+    if (n->state != NULL) state_close(n->state);
+    if (n->store != NULL) store_close(n->store);
+    free(n);
+}
+
 int node_open(const struct node_options *o, struct node **out)
 {
     if (o->tls) {
@@ -391,21 +406,22 @@ int node_open(const struct node_options *o, struct node **out)
     if (n->o.broker.server_name == NULL) n->o.broker.server_name = n->o.broker.server_id;
     env_timer_init(o->env, &n->idle_flush, idle_flush);
     n->watcher.origin_ctx = n;
-    int rc = 0;
     uint64_t incarnation = 0, boots = 0;
-    if (o->broker.jetstream) {
-        rc = open_jetstream(n);
-        if (rc != 0) return rc;
+    int rc = o->broker.jetstream ? open_jetstream(n) : 0;
+    if (rc == 0 && n->group != NULL) {
         incarnation = group_facts(n->group)->incarnation;
         boots = group_facts(n->group)->boots;
-    } else {
+    } else if (rc == 0) {
         incarnation = boots = new_incarnation(o->env);
         n->self = id_of(incarnation);
     }
-    rc = open_cluster(n, incarnation, boots);
+    if (rc == 0) rc = open_cluster(n, incarnation, boots);
     if (rc == 0) rc = open_broker(n);
     if (rc == 0 && n->group != NULL) rc = start_group(n);
-    if (rc != 0) return rc;
+    if (rc != 0) {
+        node_abandon(n);
+        return rc;
+    }
     if (n->group != NULL) env_timer_start(&n->idle_flush, NODE_IDLE_FLUSH_NS);
     if (n->group == NULL || o->clustered) node_listen(n);
     *out = n;

@@ -38,7 +38,8 @@ struct node_options {
 };
 
 /* Loads what is on disk and starts. The options must outlive the node. Errors are logged with their
- * cause: E_CORRUPT, E_FOREIGN (a store that isn't ours), E_IO, E_ADDRINUSE, E_DENIED. */
+ * cause: E_CORRUPT, E_FOREIGN (a store that isn't ours), E_BUSY (another process has it open), E_IO,
+ * E_ADDRINUSE, E_DENIED. */
 NODISCARD int node_open(const struct node_options *o, struct node **out);
 struct broker *node_broker(struct node *n);
 struct broker_options *node_broker_options(struct node *n); /* the node's copy, for reloads */

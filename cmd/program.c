@@ -48,19 +48,30 @@ static const char *base_name(const char *path)
 
 /* ---- configuration ---- */
 
-static struct conf *load_conf(const struct flags *f, struct ocis *ocis)
+static void conf_drop(struct conf *c)
 {
-    struct conf *c = check_alloc(sizeof *c);
+    conf_free(c);
+    free(c);
+}
+
+/* *out is the caller's, with an error in it when it is of no use. */
+static int read_conf(const struct flags *f, struct ocis *ocis, struct conf **out)
+{
+    struct conf *c = *out = check_alloc(sizeof *c);
     conf_init(c);
     int rc = 0;
     if (ocis != NULL) rc = ocis_conf(ocis, c);
     if (f->config != NULL) rc = conf_read(c, f->config);
     if (rc == 0) rc = flags_apply(f, c);
-    if (rc == 0) rc = conf_finish(c);
-    if (rc == 0) return c;
-    fprintf(stderr, "nats-server: %s\n", c->error);
-    conf_free(c);
-    free(c);
+    return rc == 0 ? conf_finish(c) : rc;
+}
+
+static struct conf *load_conf(const struct program *p)
+{
+    struct conf *c;
+    if (read_conf(&p->flags, p->ocis, &c) == 0) return c;
+    fprintf(stderr, "%s: %s\n", base_name(p->name), c->error);
+    conf_drop(c);
     return NULL;
 }
 
@@ -182,12 +193,12 @@ static void on_reload(void *ctx)
 {
     struct program *p = ctx;
     if (p->stopping) return;
-    struct conf *now = load_conf(&p->flags, NULL);
-    if (now == NULL || conf_diff(p->conf, now, log_changed, p) != 0) {
-        LOG(ERR, "Failed to reload server configuration: %s",
-            now == NULL ? "see above" : now->error);
-        if (now != NULL) conf_free(now);
-        free(now);
+    struct conf *now;
+    int rc = read_conf(&p->flags, NULL, &now);
+    if (rc == 0) rc = conf_diff(p->conf, now, log_changed, p);
+    if (rc != 0) {
+        LOG(ERR, "Failed to reload server configuration: %s", now->error);
+        conf_drop(now);
         return;
     }
     struct broker_options *b = node_broker_options(p->node);
@@ -197,6 +208,7 @@ static void on_reload(void *ctx)
     conf_apply_users(now, &p->applied, b);
     conf_apply_limits(now, b);
     broker_reload(node_broker(p->node));
+    conf_log_warnings(now);
     /* The old one stays: the node points to texts in it that don't change. */
     p->conf = now;
     LOG(INF, "Reloaded server configuration");
@@ -231,7 +243,7 @@ static int run(struct program *p)
     conf_apply_logger(p->conf, false, &lo);
     if (p->ocis != NULL) ocis_logger(p->ocis, &lo);
     if (logger_open(&lo) != 0) {
-        fprintf(stderr, "nats-server: log file %s can't be opened\n", lo.file);
+        fprintf(stderr, "%s: log file %s can't be opened\n", base_name(p->name), lo.file);
         return EXIT_USAGE;
     }
     p->env = env_uv_new();
@@ -282,7 +294,7 @@ static int send_signal(const struct program *p)
 
 static int ocis_server(struct program *p)
 {
-    p->conf = load_conf(&p->flags, p->ocis);
+    p->conf = load_conf(p);
     return p->conf == NULL ? EXIT_USAGE : run(p);
 }
 static int ocis_ask_health(struct program *p)
@@ -345,7 +357,7 @@ int program_main(int argc, char **argv)
         break;
     }
     if (p.flags.command != NULL) return run_command(&p);
-    p.conf = load_conf(&p.flags, NULL);
+    p.conf = load_conf(&p);
     if (p.conf == NULL) return EXIT_USAGE;
     return p.flags.action == FLAGS_TEST ? test_config(&p) : run(&p);
 }

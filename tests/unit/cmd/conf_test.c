@@ -197,6 +197,11 @@ static void accounts_have_users_limits_exports_and_imports(void **state)
     assert_string_equal(b->imports[0].account, "A");
     assert_string_equal(b->imports[1].subject, "s");
     assert_string_equal(conf.system_account, "$SYS");
+    assert_int_equal(conf.warnings.count, 2);
+    assert_string_equal(conf.warnings.at[0],
+                        "account A: exports has no effect: it is not supported");
+    assert_string_equal(conf.warnings.at[1],
+                        "account B: imports has no effect: it is not supported");
 }
 
 static void other_listeners_and_tls_are_kept(void **state)
