@@ -122,3 +122,10 @@ bool auth_again(const struct auth *a,
     return (found != NULL || !asked) && now->account == before->account &&
            now->secret == before->secret;
 }
+
+void auth_pending_again(const struct auth *a, struct text user, struct auth_request *r)
+{
+    struct auth_identity now;
+    if (!auth_again(a, user, &r->identity, &now)) r->unknown = true; /* the worker doesn't look */
+    r->identity = now;
+}

@@ -49,3 +49,6 @@ bool auth_again(const struct auth *a,
                 struct text user,
                 const struct auth_identity *before,
                 struct auth_identity *now);
+/* After a reload: the same for a request that is still AUTH_PENDING; it is denied, or gets the rights
+ * that there are now. */
+void auth_pending_again(const struct auth *a, struct text user, struct auth_request *r);

@@ -144,11 +144,31 @@ void conn_login(struct conn *c, const struct parser_op *op)
     connect_free(&o);
 }
 
+/* Who hasn't said who it is has the rights of nobody, as long as nobody has any. */
+static void conn_nobody_again(struct conn *c)
+{
+    struct auth_request nobody = {0};
+    if (c->limits.auth_pending) return; /* it never had any */
+    if (auth_check(c->listener->auth, &nobody) != AUTH_OK) {
+        conn_end(c, PROTO_AUTH_VIOLATION, CLOSE_REVOKED);
+        return;
+    }
+    if (c->account != nobody.identity.account) conn_subs_clear(c);
+    c->account = nobody.identity.account;
+    c->permissions = nobody.identity.permissions;
+    conn_subs_recheck(c);
+}
+
 /* The password isn't known any more: who was let in stays as long as the user is there. */
 void conn_login_again(struct conn *c)
 {
-    if (!c->connected || c->state >= CONN_ENDING) return;
     struct auth_identity who;
+    if (c->state >= CONN_ENDING) return;
+    if (c->auth.given != NULL) auth_pending_again(c->listener->auth, text_of(c->user), &c->auth);
+    if (!c->connected) {
+        conn_nobody_again(c);
+        return;
+    }
     if (!auth_again(c->listener->auth, text_of(c->user), &c->identity, &who)) {
         conn_end(c, PROTO_AUTH_VIOLATION, CLOSE_REVOKED);
         return;

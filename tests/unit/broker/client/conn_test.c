@@ -487,6 +487,34 @@ static void permissions_hold_at_publish_subscribe_and_delivery(void **state)
     free(name);
 }
 
+/* Neither who never said who it is, nor whose password is being looked at, slips through. */
+static void a_reload_reaches_those_who_are_not_logged_in_yet(void **state)
+{
+    struct fixture *f = *state;
+    char *names[] = {check_strdup("h"), test_hash("foo"), check_strdup("u")};
+    struct broker_user users[] = {{.name = names[0], .password = names[1]},
+                                  {.name = names[2], .password = names[2]}};
+    struct fake_sock *nobody = fake_connect(&f->net, &f->env);
+    (void)fake_got(nobody);
+    feed(f, nobody, "SUB a 1\r\n");
+    (void)fake_got(nobody);
+    f->o.users = users;
+    f->o.user_count = 1;
+    struct fake_sock *checked = fake_connect(&f->net, &f->env);
+    (void)fake_got(checked);
+    feed(f, checked, "CONNECT {\"verbose\":false,\"user\":\"h\",\"pass\":\"foo\"}\r\nPING\r\n");
+    f->o.users = users + 1;
+    listener_reload(f->listener);
+    fake_work(&f->env);
+    assert_non_null(strstr(fake_got(nobody), "-ERR 'Authorization Violation'"));
+    expect(f, checked, "-ERR 'Authorization Violation'\r\n");
+    fake_sock_free(nobody);
+    fake_sock_free(checked);
+    f->o.user_count = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        free(names[i]);
+}
+
 static void a_reload_takes_what_is_not_allowed_any_more(void **state)
 {
     struct fixture *f = *state;
@@ -541,6 +569,7 @@ int main(void)
         TEST(nothing_is_served_before_login_and_it_must_come_in_time),
         TEST(a_client_that_leaves_while_its_password_is_hashed_is_forgotten),
         TEST(permissions_hold_at_publish_subscribe_and_delivery),
+        TEST(a_reload_reaches_those_who_are_not_logged_in_yet),
         TEST(a_reload_takes_what_is_not_allowed_any_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
