@@ -27,7 +27,7 @@
 struct program {
     const char *name; /* argv[0] */
     struct flags flags;
-    struct conf *conf;
+    struct conf *conf, *first; /* the one now; the one at start: the node points to texts in it */
     struct conf_applied applied;
     struct node_options options;
     struct env *env;
@@ -209,7 +209,7 @@ static void on_reload(void *ctx)
     conf_apply_limits(now, b);
     broker_reload(node_broker(p->node));
     conf_log_warnings(now);
-    /* The old one stays: the node points to texts in it that don't change. */
+    if (p->conf != p->first) conf_drop(p->conf);
     p->conf = now;
     LOG(INF, "Reloaded server configuration");
 }
@@ -249,6 +249,7 @@ static int run(struct program *p)
     p->env = env_uv_new();
     p->net = net_uv_new(p->env);
     effective_options(p);
+    p->first = p->conf;
     struct node_options *o = &p->options;
     o->env = p->env;
     o->net = p->net;
