@@ -91,7 +91,7 @@ bool duration_parse(struct text text, int64_t *ns)
         if (!duration_part(&text, &part)) return false;
         total += part;
     }
-    if (total > 9.2e18) return false;
+    if (!(total <= 9.2e18)) return false; /* nor when digits without end made it no number */
     *ns = (int64_t)(negative ? -total : total);
     return true;
 }

@@ -166,7 +166,7 @@ restore_propose(struct restore *r, const struct message *m, const struct command
     f->account = m->account;
     f->finish = c->step == RESTORE_FINISH;
     f->reply_bytes = m->reply.bytes;
-    memcpy(f->reply, m->reply.at, m->reply.bytes);
+    if (m->reply.bytes != 0) memcpy(f->reply, m->reply.at, m->reply.bytes);
     r->flights++;
     engine_hold(e);
     entry_put_restore(propose_open(e->o.group, c->records.bytes + c->config.bytes + 64), c);
@@ -213,6 +213,7 @@ static bool restore_chunk(struct sub *sub, const struct message *m)
     struct command_restore c = {.step = RESTORE_RECORDS, .stream = r->stream};
     struct text none = {0};
     size_t whole;
+    if (m->deliver.bytes != 0) return false; /* a consumer's delivery: no chunk */
     wheel_start(e->wheel, &r->silent, (struct mono){env_mono(e->o.env).ns + SILENT_NS});
     if (m->body.bytes == 0) {
         if (!r->ended) {

@@ -146,6 +146,7 @@ static bool snapshot_acked(struct sub *sub, const struct message *m)
 {
     struct snapshot *s = sub->owner;
     uint64_t bytes;
+    if (m->deliver.bytes != 0) return false; /* a delivery, whose subject is its own: no answer */
     struct text rest = {.at = m->subject.at + s->ack_head, .bytes = m->subject.bytes - s->ack_head},
                 token;
     if (!subject_token(&rest, &token) || !duration_digits(token, &bytes)) return true;

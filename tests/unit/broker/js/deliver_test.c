@@ -557,6 +557,18 @@ static void inbox_of_the_engine_gets_nothing_and_the_message_stays(void **test)
         publish_with(NEXT, inboxes[i], NULL, json("{'batch':1,'expires':1000000000}"));
         world_turn();
     }
+    static struct inbox chunks;
+    char big[3000];
+    memset(big, 'x', sizeof big);
+    big[sizeof big - 1] = '\0';
+    publish("b", big);
+    inbox_open(&chunks, "d.chunks", NULL);
+    request("$JS.API.STREAM.SNAPSHOT.S",
+            json("{'deliver_subject':'d.chunks','chunk_size':1,'window_size':1}"));
+    assert_holds(chunks.reply, "$JS.SNAPSHOT.ACK.S.");
+    publish_with(NEXT, chunks.reply, NULL, json("{'batch':1,'expires':1000000000}"));
+    world_wait(200 * NS_PER_MS);
+    inbox_close(&chunks);
     world_wait(2 * NS_PER_S);
     request(NEXT, json("{'batch':1,'expires':1000000000}"));
     world_wait(200 * NS_PER_MS);

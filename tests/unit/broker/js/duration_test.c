@@ -9,6 +9,8 @@
 #include "broker/js/duration.h"
 #include "store/base/units.h"
 
+#define NINES "99999999999999999999999999999999999999999999999999999999999999999999999999999999"
+
 static const struct parse_case {
     const char *text;
     bool good;
@@ -27,6 +29,7 @@ static const struct parse_case {
     {"5 s", false, 0},
     {"5x", false, 0},
     {"1e99h", false, 0},
+    {"0." NINES NINES NINES NINES "s", false, 0},
     {"99999999999999999h", false, 0},
 };
 static void durations_are_parsed(void **test)
