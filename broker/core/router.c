@@ -7,17 +7,21 @@
 
 #include <stdlib.h>
 
+#include "broker/core/subject.h"
 #include "broker/core/subject_cache.h"
 #include "store/base/env.h"
 
-#define ROUTER_POOL_MAX 16 /* results kept for reuse: as deep as deliveries nest */
+#define ROUTER_WATCH_LISTS 256 /* by hash: every SUB and UNSUB looks for who watches its subject   \
+                                */
+#define ROUTER_POOL_MAX 16     /* results kept for reuse: as deep as deliveries nest */
 
 struct account_router {
     struct list_node in_router;
     struct account *account;
     struct subject_trie trie;
     struct subject_cache cache;
-    struct list watches;
+    struct list watches[ROUTER_WATCH_LISTS];
+    size_t watch_count;
     uint64_t match_count, fanout_sum, fanout_max;
 };
 /* What one message still owes to a peer. */
@@ -68,7 +72,8 @@ static struct account_router *router_of(struct router *r, struct account *a)
     ar->account = a;
     subject_trie_init(&ar->trie, env_random(r->o.env));
     subject_cache_init(&ar->cache, env_random(r->o.env));
-    list_init(&ar->watches);
+    for (size_t i = 0; i < ROUTER_WATCH_LISTS; i++)
+        list_init(&ar->watches[i]);
     list_push_back(&r->accounts, &ar->in_router);
     a->router = ar;
     return ar;
@@ -118,17 +123,33 @@ static void router_due(struct env_defer *d)
     }
 }
 
+static struct list *watch_list(struct account_router *ar, struct text subject)
+{
+    return &ar->watches[subject_cache_hash(&ar->cache, subject) % ROUTER_WATCH_LISTS];
+}
+
+/* subject empty: all of the list. */
+static void watches_due(struct router *r, const struct list *watches, struct text subject)
+{
+    LIST_FOREACH (at, watches) {
+        struct router_watch *w = CONTAINER_OF(at, struct router_watch, node);
+        if (list_linked(&w->due)) continue;
+        if (subject.bytes != 0 && !subject_match(subject, w->subject)) continue;
+        list_push_back(&r->due, &w->due);
+    }
+    if (!list_empty(&r->due)) env_defer(r->o.env, &r->due_defer);
+}
+
 static void router_changed(struct router *r, struct account_router *ar, struct text subject)
 {
     subject_cache_changed(&ar->cache, subject);
-    bool any = false;
-    LIST_FOREACH (at, &ar->watches) {
-        struct router_watch *w = CONTAINER_OF(at, struct router_watch, node);
-        if (list_linked(&w->due) || !subject_match(subject, w->subject)) continue;
-        list_push_back(&r->due, &w->due);
-        any = true;
+    if (ar->watch_count == 0) return;
+    if (subject_valid_literal(subject)) {
+        watches_due(r, watch_list(ar, subject), subject);
+        return;
     }
-    if (any) env_defer(r->o.env, &r->due_defer);
+    for (size_t i = 0; i < ROUTER_WATCH_LISTS; i++)
+        watches_due(r, &ar->watches[i], subject);
 }
 
 static void router_tell(struct router *r, struct sub *s, uint32_t before, uint32_t after)
@@ -379,12 +400,9 @@ void router_peer_gone(struct router *r, node_id peer)
         struct account_router *ar = CONTAINER_OF(at, struct account_router, in_router);
         subject_trie_peer_gone(&ar->trie, peer);
         subject_cache_drop_all(&ar->cache);
-        LIST_FOREACH (each, &ar->watches) {
-            struct router_watch *w = CONTAINER_OF(each, struct router_watch, node);
-            if (!list_linked(&w->due)) list_push_back(&r->due, &w->due);
-        }
+        for (size_t i = 0; ar->watch_count != 0 && i < ROUTER_WATCH_LISTS; i++)
+            watches_due(r, &ar->watches[i], (struct text){0});
     }
-    if (!list_empty(&r->due)) env_defer(r->o.env, &r->due_defer);
 }
 
 void router_interest_each(struct router *r,
@@ -459,13 +477,15 @@ size_t router_interest(struct router *r,
 
 void router_watch(struct router *r, struct router_watch *w)
 {
+    struct account_router *ar = router_of(r, w->account);
     w->due = (struct list_node){0};
-    list_push_back(&router_of(r, w->account)->watches, &w->node);
+    list_push_back(watch_list(ar, w->subject), &w->node);
+    ar->watch_count++;
 }
 
 void router_unwatch(struct router *r, struct router_watch *w)
 {
-    (void)r;
+    if (list_linked(&w->node)) router_of(r, w->account)->watch_count--;
     list_remove(&w->node);
     list_remove(&w->due);
 }

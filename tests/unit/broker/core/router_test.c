@@ -374,6 +374,41 @@ static void count_changed(struct router_watch *w)
     changes++;
 }
 
+static void watches_of_one_subject_are_all_called(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *sub;
+        int changes;
+    } rows[] = {{"in.1", 2}, {"in.2", 1}, {"in.*", 3}, {">", 3}, {"in", 0}, {"in.3", 0}};
+    struct router_watch w[3];
+    for (size_t i = 0; i < ARRAY_COUNT(w); i++) {
+        w[i] = (struct router_watch){.account = &f->account,
+                                     .subject = i == 2 ? TEXT("in.2") : TEXT("in.1"),
+                                     .changed = count_changed};
+        router_watch(f->router, &w[i]);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        changes = 0;
+        struct test_sub *s = sub_new(f, rows[i].sub, "");
+        still_turn(&f->env);
+        assert_int_equal(changes, rows[i].changes);
+        sub_free(s);
+        still_turn(&f->env);
+        assert_int_equal(changes, 2 * rows[i].changes);
+    }
+    changes = 0;
+    router_unwatch(f->router, &w[0]);
+    struct test_sub *s = sub_new(f, "in.1", "");
+    still_turn(&f->env);
+    assert_int_equal(changes, 1);
+    sub_free(s);
+    router_unwatch(f->router, &w[1]);
+    router_unwatch(f->router, &w[2]);
+    still_turn(&f->env);
+    assert_int_equal(changes, 1);
+}
+
 static void a_watch_is_called_once_a_turn(void **state)
 {
     struct fixture *f = *state;
@@ -445,6 +480,7 @@ int main(void)
         TEST(a_delivery_may_end_other_subscriptions),
         TEST(a_delivery_may_publish_to_the_same_subject),
         TEST(interest_is_told_as_it_comes_and_goes),
+        TEST(watches_of_one_subject_are_all_called),
         TEST(a_watch_is_called_once_a_turn),
         TEST(subjects_are_valid_by_the_rules),
     };
