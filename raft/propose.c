@@ -338,6 +338,8 @@ int propose_forwarded(struct group *g,
     if (r.bad || node != from || number == 0 || bytes == 0 || bytes != reader_left(&r))
         return E_MALFORMED;
     if (batch.bytes > LIMIT_ENTRY_BYTES - ENTRY_HEAD_BYTES) return E_TOOBIG;
+    /* What is in an entry is applied by all: nobody outside may put something there. */
+    if (!core_peek_voter(g->raft, from)) return E_DENIED;
     if (!core_peek_leads(g->raft) || term != core_peek_term(g->raft)) return 0;
     if (!origins_take(&of(g)->origins, node, incarnation, number, first)) return 0;
     pack_add(g, slice_ref(batch), false);

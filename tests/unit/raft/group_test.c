@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "raft/rpc.h"
 #include "store/base/logger.h"
 #include "tests/lib/raft_world.h"
 
@@ -168,6 +169,31 @@ static void log_is_trimmed_below_the_durable_state_and_replayed_from_it(void **s
     struct group_member m[3];
     assert_int_equal(group_members(w->n[1].group, m, 3), 1);
     assert_string_equal(m[0].name, "n1");
+}
+
+static void batches_of_strangers_are_not_proposed(void **state)
+{
+    struct raft_world *w = *state;
+    const node_id stranger = 3; /* this world has one node */
+    raft_world_propose(w, 1, 7);
+    wait_acked(w, 1);
+    struct slice head = rpc_batch_head(group_term(w->n[1].group), 1);
+    struct writer message;
+    writer_init(&message, 64);
+    writer_put(&message, head.at, head.bytes);
+    writer_u64(&message, stranger);
+    writer_u64(&message, 1); /* incarnation */
+    writer_u64(&message, 1); /* number */
+    writer_u32(&message, 8);
+    writer_u32(&message, 4);
+    writer_u32(&message, 8); /* a command as good as any */
+    struct slice bytes = writer_take(&message);
+    group_recv(w->n[1].group, stranger, LANE_DATA, bytes);
+    slice_release(&bytes);
+    slice_release(&head);
+    raft_world_propose(w, 1, 9);
+    wait_acked(w, 2);
+    assert_int_equal(w->n[1].toy.count, 2);
 }
 
 /* ---- three ---- */
@@ -357,6 +383,7 @@ int main(void)
                                         three, end),
         cmocka_unit_test_setup_teardown(
             isolated_leader_is_deposed_and_its_proposals_come_through_once, three, end),
+        cmocka_unit_test_setup_teardown(batches_of_strangers_are_not_proposed, one, end),
         cmocka_unit_test_setup_teardown(reads_on_any_node_see_what_was_acknowledged, three, end),
         cmocka_unit_test_setup_teardown(whole_cluster_restarts_with_what_it_acknowledged, three,
                                         end),
